@@ -1,0 +1,348 @@
+package lookerauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sync/errgroup"
+)
+
+// Cache holds the token of a service account, and one for each user it acts as: those of the MaxUsers users that were used
+// last. Make one with New for each API key, share it, and Close it at the end. It is safe for concurrent use.
+type Cache struct {
+	clock         Clock
+	logger        *slog.Logger // nil: nothing is logged
+	refreshBefore time.Duration
+	loginTimeout  time.Duration
+	maxUsers      int
+	maxCalls      int // in flight at once
+	afterLogin    func(ctx context.Context, userID string, client *http.Client) error
+	transport     http.RoundTripper // for requests, where no other base is given
+	origin        origin            // where tokens may go
+	api           *api
+	flights       *flights
+	service       *TokenSource
+	stats         counters
+
+	// added counts the users that were taken into the LRU. It is the clock by which recency is measured, as only a user who
+	// comes in can push another one out.
+	added atomic.Uint64
+
+	mu    sync.RWMutex                         // held for look-ups only; guards users, and the fields of tokens that say so
+	users *simplelru.LRU[string, *TokenSource] // by user id; each holds a token, usable or to be replaced
+
+	logouts       sync.WaitGroup // background logouts; after Close's flights have landed, none is added
+	logoutContext context.Context
+	cancelLogouts context.CancelFunc
+}
+
+// New makes a Cache. It makes no call and does not block. The error names every bad field of cfg.
+func New(cfg Config) (*Cache, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	logger := cfg.Logger
+	cfg = cfg.withDefaults()
+	users, err := simplelru.NewLRU[string, *TokenSource](cfg.MaxUsers, nil)
+	if err != nil {
+		return nil, fmt.Errorf("lookerauth: MaxUsers: %w", err)
+	}
+	c := &Cache{
+		clock:         cfg.Clock,
+		logger:        logger,
+		refreshBefore: cfg.RefreshBefore,
+		loginTimeout:  cfg.LoginTimeout,
+		maxUsers:      cfg.MaxUsers,
+		maxCalls:      cfg.MaxConcurrentLogins,
+		afterLogin:    cfg.AfterLogin,
+		transport:     cfg.Transport,
+		origin:        newOrigin(cfg.BaseURL),
+		api:           newAPI(cfg),
+		users:         users,
+	}
+	c.service = &TokenSource{cache: c}
+	c.flights = newFlights(cfg, c)
+	c.logoutContext, c.cancelLogouts = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// ServiceAccount returns the TokenSource of the API key's own identity. It makes no call and does not block.
+func (c *Cache) ServiceAccount() *TokenSource { return c.service }
+
+// User returns a TokenSource that acts as the user with this id, through the service account. It makes no call and does not
+// block. An id that cannot be one makes every call of the TokenSource fail with ErrInvalidUserID.
+func (c *Cache) User(userID string) *TokenSource {
+	c.mu.RLock()
+	s, ok := c.users.Peek(userID)
+	c.mu.RUnlock()
+	if ok {
+		return s
+	}
+	return &TokenSource{cache: c, userID: userID}
+}
+
+// Stats says what a Cache holds now, and counts what it did since it was made.
+type Stats struct {
+	Users        int    // users whose token is kept
+	Logins       uint64 // successful logins, of the service account and of users
+	FailedLogins uint64 // logins that failed after all their tries
+	SharedLogins uint64 // callers that waited for a login which another caller had started
+	Refreshes    uint64 // successful logins in the background, before the old token expired; Logins counts them, too
+	Rejections   uint64 // tokens dropped because Looker answered 401 to them, or through Invalidate
+	Replays      uint64 // requests sent a second time after a 401
+	Evictions    uint64 // users pushed out by more recent ones
+	Logouts      uint64 // tokens killed at Looker
+}
+
+// counters are the counts of Stats that do not come from elsewhere.
+type counters struct {
+	logins, failedLogins, refreshes, rejections, replays, evictions, logouts atomic.Uint64
+}
+
+// Stats returns the current figures. Each is exact; together they are no snapshot, as the Cache goes on. It does not block.
+func (c *Cache) Stats() Stats {
+	c.mu.RLock()
+	users := c.users.Len()
+	c.mu.RUnlock()
+	return Stats{
+		Users:        users,
+		Logins:       c.stats.logins.Load(),
+		FailedLogins: c.stats.failedLogins.Load(),
+		SharedLogins: c.flights.shared.Load(),
+		Refreshes:    c.stats.refreshes.Load(),
+		Rejections:   c.stats.rejections.Load(),
+		Replays:      c.stats.replays.Load(),
+		Evictions:    c.stats.evictions.Load(),
+		Logouts:      c.stats.logouts.Load(),
+	}
+}
+
+// isRecent reports whether s is as good as at the front of the LRU. Moving it there takes a lock that excludes all others, so
+// it is done again only after a sixteenth of the cache has been replaced. Two users are therefore in the wrong order only if
+// fewer than MaxUsers/16 others, rounded up, were taken in between their last uses.
+func (c *Cache) isRecent(s *TokenSource) bool {
+	return c.added.Load()-s.touched.Load() <= uint64(c.maxUsers-1)/16
+}
+
+// current returns the token of s's identity, moves it to the front of the LRU, and keeps it in s. It is nil if there is none
+// that may be served.
+func (c *Cache) current(s *TokenSource) *token {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	holder := c.holder(s)
+	if holder == nil {
+		return nil
+	}
+	t := holder.held.Load()
+	s.held.Store(t)
+	s.touched.Store(c.added.Load())
+	if t == nil || t.rejected {
+		return nil
+	}
+	return t
+}
+
+// holder returns the TokenSource that holds the token of s's identity, and makes it the most recently used; nil if there is
+// none. mu is held.
+func (c *Cache) holder(s *TokenSource) *TokenSource {
+	if s == c.service {
+		return s
+	}
+	holder, _ := c.users.Get(s.userID)
+	return holder
+}
+
+// put makes t the token of s's identity, and evicts the least recently used user if that is one too many.
+func (c *Cache) put(s *TokenSource, t *token, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.freshFor.Load() == 0 {
+		return // a login found it here and was too late: it was replaced, evicted or dropped since
+	}
+	holder := c.holder(s)
+	if holder == nil {
+		holder = s
+		c.makeRoom()
+		c.users.Add(s.userID, s)
+		c.added.Add(1)
+	} else if last := holder.held.Load(); last != t && last != nil {
+		last.retire()
+		t.rejectedAt = last.rejectedAt
+		t.predecessor = last
+		t.forgetDead(now.UnixNano())
+	}
+	holder.held.Store(t)
+	holder.touched.Store(c.added.Load())
+	s.held.Store(t)
+}
+
+// makeRoom evicts a user if the cache is full. mu is held.
+func (c *Cache) makeRoom() {
+	if c.users.Len() < c.maxUsers {
+		return
+	}
+	_, oldest, _ := c.users.RemoveOldest()
+	c.stats.evictions.Add(1)
+	c.discard(oldest, oldest.held.Load())
+}
+
+// drop takes the token out of service if it is the current one of s's identity, and if no other was dropped for this identity
+// within the interval. It stays where it is until another one replaces it.
+func (c *Cache) drop(s *TokenSource, accessToken string, interval time.Duration) {
+	now := c.clock.Now().UnixNano()
+	if c.dropLocked(s, accessToken, interval, now) {
+		c.stats.rejections.Add(1)
+		c.log(context.Background(), slog.LevelInfo, "token rejected", slog.String("user_id", s.userID))
+	}
+}
+
+func (c *Cache) dropLocked(s *TokenSource, accessToken string, interval time.Duration, now int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	holder := c.holder(s)
+	if holder == nil {
+		return false
+	}
+	t := holder.held.Load()
+	if t == nil || t.rejected || t.oauth.AccessToken != accessToken || uint64(now-t.rejectedAt) < uint64(interval) {
+		return false
+	}
+	t.retire()
+	t.rejected, t.rejectedAt = true, now
+	return true
+}
+
+// forget removes the identity's token from the cache, and returns it; nil if there is none.
+func (c *Cache) forget(s *TokenSource) *token {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	holder := c.holder(s)
+	if holder == nil {
+		return nil
+	}
+	if holder != c.service {
+		c.users.Remove(s.userID)
+	}
+	t := holder.held.Swap(nil)
+	if t != nil {
+		t.retire()
+	}
+	return t
+}
+
+// discard logs out a token that is not the identity's any more, in the background and as well as that goes.
+func (c *Cache) discard(s *TokenSource, t *token) {
+	t.retire()
+	c.logouts.Add(1)
+	protect(func() error {
+		defer c.logouts.Done()
+		return c.logout(c.logoutContext, s.userID, t)
+	})
+}
+
+// logout kills t, and the tokens before it that Looker may still accept. t may be nil.
+func (c *Cache) logout(ctx context.Context, userID string, t *token) error {
+	now := c.clock.Now()
+	e := effort{until: now.Add(c.loginTimeout), tries: maxTries}
+	var errs []error
+	for _, header := range c.alive(t, now.UnixNano()) {
+		err := bounded(ctx, c.clock, c.loginTimeout, func(ctx context.Context) error {
+			return c.api.logout(ctx, e, userID, header)
+		})
+		if err != nil {
+			c.log(ctx, slog.LevelWarn, "logout failed", slog.String("user_id", userID), slog.Any("error", err))
+			errs = append(errs, err)
+			continue
+		}
+		c.stats.logouts.Add(1)
+		c.log(ctx, slog.LevelDebug, "logged out", slog.String("user_id", userID))
+	}
+	return errors.Join(errs...)
+}
+
+// alive returns the Authorization headers of t and its predecessors that Looker may still accept.
+func (c *Cache) alive(t *token, now int64) []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var headers []string
+	for ; t != nil; t = t.predecessor {
+		if !t.dead(now) {
+			headers = append(headers, t.header)
+		}
+	}
+	return headers
+}
+
+// Close ends the Cache: from now on every call gets ErrClosed. It cancels the logins under way, waits for them and for
+// background logouts, and logs every token out, the service account's last. A token whose login was cancelled on the wire may
+// stay alive at Looker until it expires, as nobody has learnt of it.
+//
+// It blocks until all that is done, or until ctx ends; it then returns an error that says how many tokens may be alive. After
+// it no goroutine of the Cache is left, if the functions and interfaces in the Config return when their context ends. To
+// close again does nothing.
+func (c *Cache) Close(ctx context.Context) error {
+	err := c.flights.close(ctx)
+	users := c.forgetUsers()
+	service := c.forget(c.service)
+
+	var failed atomic.Uint64
+	var group errgroup.Group
+	group.SetLimit(c.maxCalls)
+	for userID, t := range users {
+		group.Go(func() error {
+			if c.logout(ctx, userID, t) != nil {
+				failed.Add(1)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no function in it fails
+	if c.logout(ctx, "", service) != nil {
+		failed.Add(1)
+	}
+	if waitErr := await(ctx, &c.logouts); err == nil {
+		err = waitErr
+	}
+	c.cancelLogouts()
+	c.log(ctx, slog.LevelInfo, "closed", slog.Int("users", len(users)), slog.Uint64("failed", failed.Load()))
+	if n := failed.Load(); n > 0 {
+		err = errors.Join(fmt.Errorf("the logout of %d of %d identities failed: their tokens may live until they expire", n, len(users)+1), err)
+	}
+	if err != nil {
+		return fmt.Errorf("lookerauth: close: %w", err)
+	}
+	return nil
+}
+
+// forgetUsers empties the LRU, and returns what was in it.
+func (c *Cache) forgetUsers() map[string]*token {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tokens := make(map[string]*token, c.users.Len())
+	for _, userID := range c.users.Keys() {
+		s, _ := c.users.Peek(userID)
+		t := s.held.Swap(nil)
+		t.retire()
+		tokens[userID] = t
+	}
+	c.users.Purge()
+	return tokens
+}
+
+// log writes an event to the Config's Logger. Whatever happens in there stays there.
+func (c *Cache) log(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr) {
+	if c.logger == nil {
+		return
+	}
+	<-protect(func() error {
+		c.logger.LogAttrs(ctx, level, event, attrs...)
+		return nil
+	})
+}

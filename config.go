@@ -1,0 +1,287 @@
+package lookerauth
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+// Config says where Looker is, which API key to use and how to cache. BaseURL and the key (ClientID and ClientSecret, or
+// Credentials) are required; the zero value of everything else is its default. New copies it: later changes have no effect.
+//
+// The functions and interfaces in it are called from several goroutines at once, and never with a lock held. Those that get
+// a context must return when it ends. A panic in them during a login is that login's error.
+//
+// Printed with any verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no secret.
+type Config struct {
+	// BaseURL is Looker's address, scheme://host[:port][/prefix], without /api/4.0: https://demo.looker.com:19999. A prefix
+	// is for a Looker behind a gateway. Tokens are sent to this origin and below this prefix only.
+	BaseURL string
+
+	// APIVersion is the version of the calls that log in: "4.0" if empty; "3.0" and "3.1" work too. Tokens are good for
+	// every version.
+	APIVersion string
+
+	// ClientID and ClientSecret are the API key. The user it belongs to is the service account; to act as other users it
+	// needs the Admin role.
+	ClientID     string
+	ClientSecret string
+
+	// Credentials, if set, is asked for the API key before each login instead, so that a rotated key is picked up.
+	Credentials func(ctx context.Context) (clientID, clientSecret string, err error)
+
+	// NonAssociative asks login_user for associative=false: Looker then attributes activity to the user acted as, not to
+	// the service account. Looker dropped the parameter from later releases of API 4.0.
+	NonAssociative bool
+
+	// MaxUsers is how many users' tokens are kept at once; 10,000 if 0. Beyond it the least recently used is logged out. It
+	// should exceed the number of users that are active within a token's life, or they push each other out.
+	MaxUsers int
+
+	// RefreshBefore is how long before a token stops being usable its refresh may begin; 5 minutes if 0, and at most a
+	// quarter of the token's life. The exact moment is spread at random over the first fifth of that time.
+	RefreshBefore time.Duration
+
+	// LoginTimeout bounds one login as a whole, with its retries, its turn in the queue and AfterLogin; 30 seconds if 0.
+	LoginTimeout time.Duration
+
+	// MaxConcurrentLogins is how many calls to login, login_user and logout are in flight at once; 16 if 0.
+	MaxConcurrentLogins int
+
+	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace, say. userID is "" for the
+	// service account; client is authorized with the new token. An error from it fails the login, and the token is logged
+	// out. It must not ask the Cache for the same identity, which would wait for itself.
+	AfterLogin func(ctx context.Context, userID string, client *http.Client) error
+
+	// Transport carries login, login_user and logout, and the requests of every Transport of this package that was given no
+	// base; http.DefaultTransport if nil.
+	Transport http.RoundTripper
+
+	// AllowHTTP permits http:// to hosts other than loopback: the key and all tokens then cross the network in the clear.
+	AllowHTTP bool
+
+	// Logger gets an event for what happens to tokens; nothing is logged if nil.
+	Logger *slog.Logger
+
+	// Clock is the time tokens live in; clock.New() of benbjohnson/clock, which is the time package's, if nil.
+	Clock Clock
+}
+
+// Clock is the time a Cache lives in. *clock.Mock of benbjohnson/clock is one, for tests. Its methods are called from
+// several goroutines at once.
+type Clock interface {
+	Now() time.Time
+	After(d time.Duration) <-chan time.Time
+}
+
+// ConfigFromEnv reads the variables of the official Looker SDKs:
+//
+//	LOOKERSDK_BASE_URL       BaseURL; required
+//	LOOKERSDK_CLIENT_ID      ClientID; required
+//	LOOKERSDK_CLIENT_SECRET  ClientSecret; required
+//	LOOKERSDK_API_VERSION    APIVersion
+//	LOOKERSDK_VERIFY_SSL     false, no, off or 0: Transport accepts any certificate
+//	LOOKERSDK_TIMEOUT        LoginTimeout, in seconds
+//
+// The error names every variable that is missing or wrong. It makes no call and does not block.
+func ConfigFromEnv() (Config, error) {
+	cfg := Config{
+		BaseURL:      os.Getenv("LOOKERSDK_BASE_URL"),
+		APIVersion:   os.Getenv("LOOKERSDK_API_VERSION"),
+		ClientID:     os.Getenv("LOOKERSDK_CLIENT_ID"),
+		ClientSecret: os.Getenv("LOOKERSDK_CLIENT_SECRET"),
+	}
+	var errs []error
+	for _, name := range []string{"LOOKERSDK_BASE_URL", "LOOKERSDK_CLIENT_ID", "LOOKERSDK_CLIENT_SECRET"} {
+		if os.Getenv(name) == "" {
+			errs = append(errs, fmt.Errorf("lookerauth: %s is not set", name))
+		}
+	}
+	switch verify := os.Getenv("LOOKERSDK_VERIFY_SSL"); strings.ToLower(verify) {
+	case "", "true", "yes", "on", "1", "t", "y":
+	case "false", "no", "off", "0", "f", "n":
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		cfg.Transport = transport
+	default:
+		errs = append(errs, fmt.Errorf("lookerauth: LOOKERSDK_VERIFY_SSL is %q: use true or false", verify))
+	}
+	if timeout := os.Getenv("LOOKERSDK_TIMEOUT"); timeout != "" {
+		seconds, err := strconv.ParseUint(timeout, 10, 31)
+		if err != nil || seconds == 0 {
+			errs = append(errs, fmt.Errorf("lookerauth: LOOKERSDK_TIMEOUT is %q: use a whole number of seconds, 1 or more", timeout))
+		}
+		cfg.LoginTimeout = time.Duration(seconds) * time.Second
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// withDefaults returns cfg with every default filled in.
+func (cfg Config) withDefaults() Config {
+	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
+	if cfg.APIVersion == "" {
+		cfg.APIVersion = "4.0"
+	}
+	if cfg.Credentials == nil {
+		clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
+		cfg.Credentials = func(context.Context) (string, string, error) { return clientID, clientSecret, nil }
+	}
+	if cfg.MaxUsers == 0 {
+		cfg.MaxUsers = 10_000
+	}
+	if cfg.RefreshBefore == 0 {
+		cfg.RefreshBefore = 5 * time.Minute
+	}
+	if cfg.LoginTimeout == 0 {
+		cfg.LoginTimeout = 30 * time.Second
+	}
+	if cfg.MaxConcurrentLogins == 0 {
+		cfg.MaxConcurrentLogins = 16
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = http.DefaultTransport
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.New()
+	}
+	return cfg
+}
+
+// validate names every field that New cannot work with.
+func (cfg Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("lookerauth: "+format, args...))
+	}
+	if err := cfg.validateBaseURL(); err != nil {
+		bad("BaseURL %w", err)
+	}
+	if !slices.Contains([]string{"", "3.0", "3.1", "4.0"}, cfg.APIVersion) {
+		bad("APIVersion is %q: use 4.0, 3.1 or 3.0", cfg.APIVersion)
+	}
+	if cfg.Credentials == nil {
+		if err := validateKeyPart(cfg.ClientID); err != nil {
+			bad("ClientID %w", err)
+		}
+		if err := validateKeyPart(cfg.ClientSecret); err != nil {
+			bad("ClientSecret %w", err)
+		}
+	}
+	if cfg.MaxUsers < 0 {
+		bad("MaxUsers is %d: use 1 or more, or 0 for the default", cfg.MaxUsers)
+	}
+	if cfg.RefreshBefore < 0 {
+		bad("RefreshBefore is %v: use a positive duration, or 0 for the default", cfg.RefreshBefore)
+	}
+	if cfg.LoginTimeout < 0 {
+		bad("LoginTimeout is %v: use a positive duration, or 0 for the default", cfg.LoginTimeout)
+	}
+	if cfg.MaxConcurrentLogins < 0 {
+		bad("MaxConcurrentLogins is %d: use 1 or more, or 0 for the default", cfg.MaxConcurrentLogins)
+	}
+	return errors.Join(errs...)
+}
+
+// validateBaseURL never quotes the URL where it could hold a password.
+func (cfg Config) validateBaseURL() error {
+	if cfg.BaseURL == "" {
+		return errors.New("is missing: use Looker's address, such as https://demo.looker.com:19999")
+	}
+	u, err := url.Parse(cfg.BaseURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "" {
+		return errors.New("is not an address: write it as https://host, with a port if there is one")
+	}
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return errors.New("has a bad port: use 1 to 65535, or none for the scheme's own")
+		}
+	}
+	if u.User != nil {
+		return errors.New("has a user name in it: put the API key into ClientID and ClientSecret")
+	}
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("has a query or a fragment: leave it out")
+	}
+	prefix := strings.TrimRight(u.EscapedPath(), "/")
+	if apiSuffix.MatchString(prefix) {
+		return fmt.Errorf("ends in %s: leave that out, and set APIVersion instead", apiSuffix.FindString(prefix))
+	}
+	if prefix != "" && !cleanPrefix.MatchString(prefix) || hasDotSegment(prefix) {
+		return fmt.Errorf("has the path %q: use letters, digits, -, _, . and ~ between single slashes", prefix)
+	}
+	if u.Scheme == "http" && !cfg.AllowHTTP && !isLoopback(u.Hostname()) {
+		return errors.New("is http://, which would send the API key in the clear: use https://, or set AllowHTTP")
+	}
+	return nil
+}
+
+var (
+	apiSuffix   = regexp.MustCompile(`(?i)/api(/v?[0-9.]+)?$`)
+	cleanPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+)
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// validateKeyPart catches what copying a key from a file or a web page does to it.
+func validateKeyPart(s string) error {
+	if s == "" {
+		return errors.New("is missing: create an API key in Looker under Admin, Users, Edit, API keys")
+	}
+	if strings.TrimSpace(s) != s {
+		return errors.New("starts or ends with white space: trim it")
+	}
+	return nil
+}
+
+var (
+	_ fmt.Formatter          = Config{}
+	_ encoding.TextMarshaler = Config{}
+)
+
+// Format writes the Config without its secrets, whatever the verb.
+func (cfg Config) Format(f fmt.State, _ rune) {
+	text, _ := cfg.MarshalText()
+	_, _ = f.Write(text)
+}
+
+// MarshalText returns the Config without its secrets. JSON encoders and log/slog use it, too. The error is always nil.
+func (cfg Config) MarshalText() ([]byte, error) {
+	base := cfg.BaseURL
+	if u, err := url.Parse(base); err != nil || u.User != nil || u.RawQuery != "" {
+		base = "[not shown]"
+	}
+	return fmt.Appendf(nil, "lookerauth.Config{BaseURL: %q, APIVersion: %q, ClientID: %s, ClientSecret: %s, MaxUsers: %d, "+
+		"RefreshBefore: %v, LoginTimeout: %v, MaxConcurrentLogins: %d}", base, cfg.APIVersion, mask(cfg.ClientID),
+		mask(cfg.ClientSecret), cfg.MaxUsers, cfg.RefreshBefore, cfg.LoginTimeout, cfg.MaxConcurrentLogins), nil
+}
+
+// mask tells whether there is a secret, and nothing of it.
+func mask(secret string) string {
+	if secret == "" {
+		return "[none]"
+	}
+	return "[set]"
+}

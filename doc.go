@@ -1,0 +1,2 @@
+// Package lookerauth logs in to Looker.
+package lookerauth

@@ -1,0 +1,105 @@
+package lookerauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The errors that callers tell apart with errors.Is. Each says what to do about it.
+var (
+	// ErrBadCredentials: login refused the API key. Looker answers 404 to a wrong key, not 401.
+	ErrBadCredentials = errors.New("the API key was refused: check the client id and the client secret")
+
+	// ErrForbidden: login_user refused, because the service account may not act as this user.
+	ErrForbidden = errors.New("the service account may not act as this user: give it the Admin role " +
+		"(Looker (Google Cloud core) also wants an API-only service account, and an Embed user to act as)")
+
+	// ErrUserNotFound: login_user knows no such user. API 3.x also says so of users that the service account may not see.
+	ErrUserNotFound = errors.New("no such user: use the id that Looker gave the user, not an email address or an external id")
+
+	// ErrRateLimited: Looker answered 429, or did so a moment ago and the pause it asked for is longer than LoginTimeout
+	// allows. LoginError.RetryAfter says how long to wait.
+	ErrRateLimited = errors.New("too many logins: Looker asks for a pause")
+
+	// ErrNotLooker: something else than a Looker API answered, such as a proxy, a login page or Looker's web port.
+	ErrNotLooker = errors.New("the answer did not come from a Looker API: " +
+		"check the base URL (the API of a self-hosted Looker has a port of its own, usually 19999)")
+
+	// ErrInvalidUserID: the user id is "", "." or "..", has a control character, or is longer than 255 bytes. No call is made.
+	ErrInvalidUserID = errors.New(`invalid user id: it must have 1 to 255 bytes, no control character, and not be "." or ".."`)
+
+	// ErrNoIdentity: a request went through Cache.Transport, and its context names neither a user nor the service account.
+	ErrNoIdentity = errors.New("the request's context names no identity: use WithUser or WithServiceAccount")
+
+	// ErrForeignOrigin: a request was made straight to a place that is not below the Config's BaseURL. It was not sent.
+	ErrForeignOrigin = errors.New("the request leads away from the base URL, and was not sent")
+
+	// ErrClosed: the Cache was closed.
+	ErrClosed = errors.New("the cache is closed")
+)
+
+// LoginError says which of Looker's calls failed, for whom, and what came back. It holds no key and no token, and may be
+// logged. Everyone who waited for the same login gets the same *LoginError: treat it as read-only.
+type LoginError struct {
+	Op         string        // "login", "login_user" or "logout"
+	UserID     string        // "" for the service account
+	StatusCode int           // of the answer; 0 if none came
+	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if there was none
+	RetryAfter time.Duration // from a 429; 0 if Looker did not say
+	Err        error         // the cause; errors.Is finds the package's sentinel errors through it; may be nil
+}
+
+// Error gives the whole story on one line.
+func (e *LoginError) Error() string {
+	var b strings.Builder
+	b.WriteString("lookerauth: " + e.Op)
+	if e.UserID != "" {
+		b.WriteString(" " + printable(e.UserID))
+	}
+	if e.StatusCode != 0 {
+		fmt.Fprintf(&b, ": looker answered %d", e.StatusCode)
+	}
+	if e.Message != "" {
+		fmt.Fprintf(&b, " (%s)", printable(e.Message))
+	}
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, ", retry after %v", e.RetryAfter)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *LoginError) Unwrap() error { return e.Err }
+
+// final reports whether the same call would be refused again until somebody changes something.
+func (e *LoginError) final() bool {
+	switch e.StatusCode {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
+		return true
+	}
+	return errors.Is(e.Err, ErrNotLooker)
+}
+
+// passing reports whether the same call may well succeed in a moment: nothing answered, or Looker is overloaded.
+func (e *LoginError) passing() bool {
+	return e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests || errors.Is(e.Err, errNoAnswer)
+}
+
+// errNoAnswer marks a call that was sent and got no complete answer.
+var errNoAnswer = errors.New("no answer")
+
+// printable quotes s if it has anything in it that could forge or break a line of a log.
+func printable(s string) string {
+	quoted := strconv.Quote(s)
+	if strings.ContainsAny(s, " ") || quoted != `"`+s+`"` {
+		return quoted
+	}
+	return s
+}

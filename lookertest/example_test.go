@@ -1,0 +1,43 @@
+package lookertest_test
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+// A test with a fake clock: a token is reused for as long as it lives, and replaced when it has expired.
+func Example() {
+	now := clock.NewMock()
+	looker := lookertest.NewServer(now)
+	defer looker.Close()
+
+	cache, err := lookerauth.New(looker.Config())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := cache.User("789").Client()
+	for range 3 {
+		resp, err := client.Get(looker.URL + "/api/4.0/looks/1")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Print(resp.Status, " ", string(body))
+		now.Add(45 * time.Minute)
+	}
+	fmt.Println("logins as 789:", looker.CallsAs(lookertest.LoginUser, "789"))
+	// Output:
+	// 200 OK {"body":"","method":"GET","path":"/looks/1","user_id":"789"}
+	// 200 OK {"body":"","method":"GET","path":"/looks/1","user_id":"789"}
+	// 200 OK {"body":"","method":"GET","path":"/looks/1","user_id":"789"}
+	// logins as 789: 2
+}

@@ -1,0 +1,206 @@
+package lookertest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// routes returns the API. Paths are matched as they are on the wire, as a user id may have an escaped slash in it.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for _, version := range []string{"3.0", "3.1", "4.0"} {
+		api := "/api/" + version
+		mux.HandleFunc("POST "+api+"/login", s.login)
+		mux.HandleFunc("POST "+api+"/login/{user_id}", s.loginUser)
+		mux.HandleFunc("DELETE "+api+"/logout", s.authorized(Logout, s.logout))
+		mux.HandleFunc("GET "+api+"/user", s.authorized(Request, s.user))
+		mux.HandleFunc("GET "+api+"/session", s.authorized(Request, s.session))
+		mux.HandleFunc("PATCH "+api+"/session", s.authorized(Request, s.updateSession))
+		mux.HandleFunc("GET "+api+"/alive", s.alive)
+		mux.HandleFunc(api+"/", s.authorized(Request, s.echo))
+	}
+	return mux
+}
+
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	err := r.ParseForm() // reads the body, without which the server does not notice that the caller has left
+	if s.meet(w, r, s.count(Call{Login, ServiceAccount})) {
+		return
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "Bad request")
+		return
+	}
+	s.mu.Lock()
+	ok := r.PostForm.Get("client_id") == s.clientID && r.PostForm.Get("client_secret") == s.clientSecret
+	s.mu.Unlock()
+	if !ok {
+		refuse(w, http.StatusNotFound, "Not found")
+		return
+	}
+	s.mint(w, r, ServiceAccount)
+}
+
+func (s *Server) loginUser(w http.ResponseWriter, r *http.Request) {
+	userID := r.PathValue("user_id")
+	_, _ = io.Copy(io.Discard, r.Body)
+	if s.meet(w, r, s.count(Call{LoginUser, userID})) {
+		return
+	}
+	caller, ok := s.caller(r)
+	s.mu.Lock()
+	admin := s.admin && caller.userID == ServiceAccount
+	exists := s.users == nil || s.users[userID]
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		refuse(w, http.StatusUnauthorized, "Requires authentication.")
+	case !admin:
+		refuse(w, http.StatusForbidden, "Forbidden")
+	case !exists:
+		refuse(w, http.StatusNotFound, "Not found")
+	default:
+		s.mint(w, r, userID)
+	}
+}
+
+// mint answers with a new token, unless the caller has left meanwhile.
+func (s *Server) mint(w http.ResponseWriter, r *http.Request, userID string) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	token := rand.Text() + rand.Text()[:14] // 40 characters, as Looker's
+	now := s.clock.Now()
+	s.mu.Lock()
+	life := s.life
+	s.sessions[token] = &session{userID: userID, expiry: now.Add(life), workspaceID: "production"}
+	s.mu.Unlock()
+	answer := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(life / time.Second)}
+	if isVersion4(r) {
+		answer["refresh_token"] = nil
+	}
+	respond(w, http.StatusOK, answer)
+}
+
+// caller returns the session of the token that the request has.
+func (s *Server) caller(r *http.Request) (session, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.sessions[token]
+	if !ok || scheme != "token" && scheme != "Bearer" || !now.Before(found.expiry) {
+		return session{}, false
+	}
+	return *found, true
+}
+
+// authorized lets handle see only requests that have a live token.
+func (s *Server) authorized(op Op, handle func(http.ResponseWriter, *http.Request, session)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(strings.NewReader(string(body)))
+		caller, ok := s.caller(r)
+		if s.meet(w, r, s.count(Call{op, caller.userID})) {
+			return
+		}
+		if !ok {
+			refuse(w, http.StatusUnauthorized, "Requires authentication.")
+			return
+		}
+		handle(w, r, caller)
+	}
+}
+
+func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session) {
+	s.mu.Lock()
+	delete(s.sessions, tokenOf(r))
+	s.mu.Unlock()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) user(w http.ResponseWriter, r *http.Request, caller session) {
+	id := caller.userID
+	name := "User " + id
+	if id == ServiceAccount {
+		id, name = ServiceAccountID, "Service account"
+	}
+	respond(w, http.StatusOK, map[string]any{"id": versioned(r, id), "display_name": name})
+}
+
+func (s *Server) session(w http.ResponseWriter, r *http.Request, caller session) {
+	answer := map[string]any{"workspace_id": caller.workspaceID, "sudo_user_id": nil}
+	if caller.userID != ServiceAccount {
+		answer["sudo_user_id"] = versioned(r, ServiceAccountID)
+	}
+	respond(w, http.StatusOK, answer)
+}
+
+func (s *Server) updateSession(w http.ResponseWriter, r *http.Request, caller session) {
+	var update struct {
+		WorkspaceID string `json:"workspace_id"`
+	}
+	if json.NewDecoder(r.Body).Decode(&update) != nil || update.WorkspaceID != "dev" && update.WorkspaceID != "production" {
+		refuse(w, http.StatusBadRequest, "Validation Failed")
+		return
+	}
+	s.mu.Lock()
+	if current := s.sessions[tokenOf(r)]; current != nil {
+		current.workspaceID = update.WorkspaceID
+	}
+	s.mu.Unlock()
+	caller.workspaceID = update.WorkspaceID
+	s.session(w, r, caller)
+}
+
+func (s *Server) alive(w http.ResponseWriter, r *http.Request) {
+	if !s.meet(w, r, s.count(Call{Request, ServiceAccount})) {
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// echo answers who is calling, and with what.
+func (s *Server) echo(w http.ResponseWriter, r *http.Request, caller session) {
+	body, _ := io.ReadAll(r.Body)
+	id := caller.userID
+	if id == ServiceAccount {
+		id = ServiceAccountID
+	}
+	respond(w, http.StatusOK, map[string]any{
+		"user_id": id,
+		"method":  r.Method,
+		"path":    "/" + strings.SplitN(r.URL.Path, "/", 4)[3],
+		"body":    string(body),
+	})
+}
+
+func tokenOf(r *http.Request) string {
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return token
+}
+
+func isVersion4(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/4.") }
+
+// versioned is a user id as the request's version has it: a number in 3.x, a string in 4.0.
+func versioned(r *http.Request, id string) any {
+	if n, err := strconv.Atoi(id); err == nil && !isVersion4(r) {
+		return n
+	}
+	return id
+}
+
+// refuse answers with one of Looker's errors.
+func refuse(w http.ResponseWriter, status int, message string) {
+	respond(w, status, map[string]any{"message": message, "documentation_url": "https://cloud.google.com/looker/docs/"})
+}
+
+func respond(w http.ResponseWriter, status int, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer)
+}

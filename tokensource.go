@@ -1,0 +1,268 @@
+package lookerauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// TokenSource gives the token of one identity: the service account or one user. It is an oauth2.TokenSource.
+//
+// A fresh token is returned at once. So is an aging one, while a login in the background replaces it. Only if there is no
+// token, or it has expired, does a caller wait for a login, and all callers wait for the same one.
+//
+// Get one from Cache.ServiceAccount or Cache.User. It is safe for concurrent use and cheap; keep it or ask for it again. It
+// works for as long as its Cache is open, whether its token is still cached or not.
+type TokenSource struct {
+	cache  *Cache
+	userID string // "" for the service account, and for an invalid id
+
+	// held is the token last seen. In the TokenSource that the cache holds it is the identity's token; in any other it is a
+	// copy, which says itself when it is out of date.
+	held atomic.Pointer[token]
+
+	// touched is the value of Cache.added when the identity was last moved to the front of the LRU through this TokenSource.
+	touched atomic.Uint64
+}
+
+var _ oauth2.TokenSource = (*TokenSource)(nil)
+
+// Token is TokenContext without a context: it waits for as long as a login takes.
+func (s *TokenSource) Token() (*oauth2.Token, error) {
+	return s.TokenContext(context.Background())
+}
+
+// TokenContext returns a token that is good for at least another 10 seconds (or another tenth of its life, if that is less).
+// Its Expiry is the true one, its TokenType "token", as Looker documents the header; Extra("token_type") is what Looker said.
+// It is shared: treat it as read-only.
+//
+// It blocks only while there is no such token. When ctx ends first it returns ctx's error at once, and the login goes on for
+// others. The error of a login is a *LoginError, or one around ErrInvalidUserID or ErrClosed; after a failure, callers get
+// the same error without a call for 1 to 30 seconds.
+func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	t, err := s.token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &t.oauth, nil
+}
+
+// Invalidate drops the token, if rejected is still the current one: the next caller waits for a new one. Call it when Looker
+// answered 401 to a request that did not go through a Transport of this package. It does not block.
+func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
+	if rejected != nil {
+		s.cache.drop(s, rejected.AccessToken, 0)
+	}
+}
+
+// Logout forgets the identity's token and kills it at Looker. A login under way is for nothing: its token is killed, too, and
+// those who wait for it wait for another. The identity may be used again afterwards, which logs it in anew.
+//
+// It blocks until Looker has answered or ctx ends. If it fails with a *LoginError, the token may live until it expires, but
+// nobody gets it from here any more.
+func (s *TokenSource) Logout(ctx context.Context) error {
+	if s != s.cache.service {
+		if err := validateUserID(s.userID); err != nil {
+			return fmt.Errorf("lookerauth: user %q: %w", s.userID, err)
+		}
+	}
+	s.cache.flights.abandon(s)
+	return s.cache.logout(ctx, s.userID, s.cache.forget(s))
+}
+
+// token is TokenContext, and every request's way.
+func (s *TokenSource) token(ctx context.Context) (*token, error) {
+	now := s.cache.clock.Now().UnixNano()
+	if t := s.held.Load(); t != nil && t.fresh(now) && s.cache.isRecent(s) {
+		return t, nil
+	}
+	return s.tokenFromCache(ctx, now)
+}
+
+// tokenFromCache takes the token from the cache, or gets it there.
+func (s *TokenSource) tokenFromCache(ctx context.Context, now int64) (*token, error) {
+	t := s.cache.current(s)
+	if t == nil || t.expired(now) {
+		return s.wait(ctx)
+	}
+	if !t.fresh(now) {
+		s.cache.flights.start(s, s.refresh)
+	}
+	return t, nil
+}
+
+func (s *TokenSource) wait(ctx context.Context) (*token, error) {
+	if s != s.cache.service {
+		if err := validateUserID(s.userID); err != nil {
+			return nil, fmt.Errorf("lookerauth: user %q: %w", s.userID, err)
+		}
+	}
+	return s.cache.flights.get(ctx, s, s.logIn)
+}
+
+// rejectionInterval is the least time between two logins of an identity that come from 401s: an endpoint that always answers
+// 401 must not cause a storm of logins.
+const rejectionInterval = 10 * time.Second
+
+// replace returns the token to use instead of one that Looker answered 401 to. It is rejected itself if it was to replace
+// another one a moment ago: the token is then not to blame.
+func (s *TokenSource) replace(ctx context.Context, rejected *token) (*token, error) {
+	s.cache.drop(s, rejected.oauth.AccessToken, rejectionInterval)
+	return s.token(ctx)
+}
+
+// refresh is logIn for a token that is still usable.
+func (s *TokenSource) refresh(ctx context.Context, e effort) (*token, error) {
+	t, err := s.logIn(ctx, e)
+	if err == nil {
+		s.cache.stats.refreshes.Add(1)
+	}
+	return t, err
+}
+
+// logIn gets a new token, unless another login has just ended.
+func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
+	c := s.cache
+	if t := c.current(s); t != nil && t.fresh(c.clock.Now().UnixNano()) {
+		return t, nil
+	}
+	g, err := s.grant(ctx, e)
+	if err != nil {
+		c.stats.failedLogins.Add(1)
+		c.log(ctx, slog.LevelWarn, "login failed", slog.String("user_id", s.userID), slog.Any("error", err))
+		return nil, err
+	}
+	t := newToken(g, c.refreshBefore)
+	if err := s.prepare(ctx, t); err != nil {
+		c.stats.failedLogins.Add(1)
+		return t, err
+	}
+	c.stats.logins.Add(1)
+	c.log(ctx, slog.LevelDebug, "logged in", slog.String("user_id", s.userID), slog.Duration("life", g.life))
+	return t, nil
+}
+
+// prepare runs AfterLogin, in a goroutine of its own: not even a panic in it may lose the token.
+func (s *TokenSource) prepare(ctx context.Context, t *token) error {
+	if s.cache.afterLogin == nil {
+		return nil
+	}
+	err := <-protect(func() error { return s.cache.afterLogin(ctx, s.userID, s.cache.clientWith(t)) })
+	if err == nil {
+		return nil
+	}
+	c := &call{op: opLoginUser, userID: s.userID, secrets: []string{t.oauth.AccessToken}}
+	if s == s.cache.service {
+		c.op = opLogin
+	}
+	return c.failed(fmt.Errorf("AfterLogin: %w", err))
+}
+
+// grant makes the call: login for the service account, login_user, authorized by the service account, for a user.
+func (s *TokenSource) grant(ctx context.Context, e effort) (grant, error) {
+	c := s.cache
+	if s == c.service {
+		return c.api.login(ctx, e)
+	}
+	admin, err := c.service.token(ctx)
+	if err != nil {
+		return grant{}, err
+	}
+	g, err := c.api.loginUser(ctx, e, s.userID, admin.header)
+	var failed *LoginError
+	if !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized {
+		return g, err
+	}
+	replacement, replaceErr := c.service.replace(ctx, admin)
+	if replaceErr != nil {
+		return grant{}, replaceErr
+	}
+	if replacement == admin {
+		return grant{}, err
+	}
+	return c.api.loginUser(ctx, e, s.userID, replacement.header)
+}
+
+// token is one of Looker's tokens, with the times that decide what it is good for. They are nanoseconds, since 1970 by the
+// wall clock where they are points in time: monotonic time stops while a machine sleeps, and tokens age all the same.
+type token struct {
+	oauth  oauth2.Token // its AccessToken is a part of header, not a copy
+	header string       // the Authorization header
+	sent   int64        // when the login was sent, where the token's life starts
+	usable int64        // how long after sent it is served at all
+
+	// freshFor is how long after sent the token is served without another thought. It is 0 from the moment on at which the
+	// token is not the identity's current one any more, so that every copy of it is known to be out of date.
+	freshFor atomic.Int64
+
+	rejected    bool   // guarded by Cache.mu: it must not be served, only be followed by another
+	rejectedAt  int64  // guarded by Cache.mu: when this identity's token was last dropped for a 401; noRejection if never
+	predecessor *token // guarded by Cache.mu: the token before, as long as Looker may still accept it
+}
+
+// noRejection is longer ago than any interval.
+const noRejection = math.MinInt64
+
+// bearerExtra is shared by all tokens, as nearly all have this type.
+var bearerExtra = map[string]any{"token_type": "Bearer"}
+
+// newToken says when a token ages and expires: it is usable until 10 s before its expiry, or for nine tenths of its life if
+// that is shorter. Aging starts refreshBefore earlier, but no more than a quarter of the life, and is spread at random over
+// the first fifth of that time, so that tokens minted together are not renewed together.
+func newToken(g grant, refreshBefore time.Duration) *token {
+	usable := g.life - min(10*time.Second, g.life/10)
+	window := min(refreshBefore, g.life/4, usable)
+	fresh := usable - window + rand.N(window/5+1)
+
+	extra := bearerExtra
+	if g.tokenType != "Bearer" {
+		extra = map[string]any{"token_type": g.tokenType}
+	}
+	header := "token " + g.accessToken
+	oauth := oauth2.Token{
+		AccessToken: bearer(header),
+		TokenType:   "token",
+		Expiry:      g.sent.Round(0).Add(g.life),
+	}
+	t := &token{
+		oauth:      *oauth.WithExtra(extra),
+		header:     header,
+		sent:       g.sent.UnixNano(),
+		usable:     int64(usable),
+		rejectedAt: noRejection,
+	}
+	t.freshFor.Store(int64(fresh))
+	return t
+}
+
+// fresh reports whether t may be served as it is. A token that was minted in the future is not fresh, as its difference is
+// huge when unsigned: the clock was set back since then, and its age is unknown.
+func (t *token) fresh(now int64) bool { return uint64(now-t.sent) < uint64(t.freshFor.Load()) }
+
+// expired reports whether t must not be served any more.
+func (t *token) expired(now int64) bool { return now-t.sent >= t.usable }
+
+// dead reports whether Looker itself lets t expire by now.
+func (t *token) dead(now int64) bool { return now >= t.oauth.Expiry.UnixNano() }
+
+// retire makes every copy of t out of date.
+func (t *token) retire() { t.freshFor.Store(0) }
+
+// forgetDead cuts those predecessors off that Looker has let expire by now. Cache.mu is held.
+func (t *token) forgetDead(now int64) {
+	for t.predecessor != nil {
+		if t.predecessor.dead(now) {
+			t.predecessor = t.predecessor.predecessor
+			continue
+		}
+		t = t.predecessor
+	}
+}

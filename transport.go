@@ -1,0 +1,305 @@
+package lookerauth
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Transport is an http.RoundTripper that sends each request with the token of its identity. Get one from Cache.Transport,
+// TokenSource.Transport or TokenSource.Client. It is safe for concurrent use.
+//
+// A token goes nowhere but below the Config's BaseURL. A redirect that leads elsewhere is followed without it; a request made
+// straight to elsewhere fails with ErrForeignOrigin.
+type Transport struct {
+	cache  *Cache
+	source *TokenSource // nil: the context of each request names the identity
+	base   http.RoundTripper
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
+
+// Transport returns a Transport for requests of several identities. WithUser or WithServiceAccount puts a request's identity
+// into its context; one without gets ErrNoIdentity, never the service account. base carries the requests; if it is nil,
+// the Config's Transport does.
+func (c *Cache) Transport(base http.RoundTripper) *Transport {
+	if base == nil {
+		base = c.transport
+	}
+	return &Transport{cache: c, base: base}
+}
+
+// Transport returns a Transport for requests of this identity, whatever their context says. base carries the requests; if it
+// is nil, the Config's Transport does.
+func (s *TokenSource) Transport(base http.RoundTripper) *Transport {
+	t := s.cache.Transport(base)
+	t.source = s
+	return t
+}
+
+// Client returns a new client whose requests are this identity's. It has no timeout.
+func (s *TokenSource) Client() *http.Client {
+	return &http.Client{Transport: s.Transport(nil)}
+}
+
+// clientWith returns a client that sends t as long as Looker takes it, and never asks for another token.
+func (c *Cache) clientWith(t *token) *http.Client {
+	return &http.Client{Transport: &fixedTransport{c.Transport(nil), t}}
+}
+
+// fixedTransport is a Transport that has one token.
+type fixedTransport struct {
+	transport *Transport
+	token     *token
+}
+
+func (f *fixedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if tokenless, err := f.transport.guard(req); tokenless || err != nil {
+		return f.transport.withoutToken(req, err)
+	}
+	return f.transport.send(req, req.Body, f.token)
+}
+
+// identityKey is the context key of an identity.
+type identityKey struct{}
+
+// identity is whom a request acts as.
+type identity struct {
+	userID  string
+	service bool
+}
+
+// WithUser returns a context whose requests through Cache.Transport act as this user. It replaces an identity that ctx has.
+func WithUser(ctx context.Context, userID string) context.Context {
+	return context.WithValue(ctx, identityKey{}, identity{userID: userID})
+}
+
+// WithServiceAccount returns a context whose requests through Cache.Transport act as the service account itself. It replaces
+// an identity that ctx has.
+func WithServiceAccount(ctx context.Context) context.Context {
+	return context.WithValue(ctx, identityKey{}, identity{service: true})
+}
+
+// RoundTrip sends the request with its identity's token, in place of an Authorization header that it may have. If Looker
+// answers 401, the token is dropped and the request sent once more with the one that replaced it, provided that its body can
+// be sent again: it has none, or GetBody. Otherwise, and if there is no other token to be had, the caller gets the 401.
+//
+// It blocks as TokenSource.TokenContext and the base do. The request is not modified, its body always closed.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if tokenless, err := t.guard(req); tokenless || err != nil {
+		return t.withoutToken(req, err)
+	}
+	source, err := t.sourceOf(req)
+	if err != nil {
+		return t.withoutToken(req, err)
+	}
+	tok, err := source.token(req.Context())
+	if err != nil {
+		return t.withoutToken(req, err)
+	}
+	resp, err := t.send(req, req.Body, tok)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	return t.replay(req, resp, source, tok)
+}
+
+// CloseIdleConnections closes the base's idle connections, if it can.
+func (t *Transport) CloseIdleConnections() {
+	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+// sourceOf returns the TokenSource of the request's identity.
+func (t *Transport) sourceOf(req *http.Request) (*TokenSource, error) {
+	if t.source != nil {
+		return t.source, nil
+	}
+	id, ok := req.Context().Value(identityKey{}).(identity)
+	if !ok {
+		return nil, fmt.Errorf("lookerauth: %w", ErrNoIdentity)
+	}
+	if id.service {
+		return t.cache.service, nil
+	}
+	return t.cache.User(id.userID), nil
+}
+
+// replay answers a 401: it sends the request once more, or returns the 401 that there is. It returns no error of its own,
+// as a RoundTripper must not once it has a response.
+func (t *Transport) replay(req *http.Request, unauthorized *http.Response, source *TokenSource, rejected *token) (*http.Response, error) {
+	body, ok := bodyAgain(req)
+	if !ok {
+		t.cache.drop(source, rejected.oauth.AccessToken, rejectionInterval)
+		return unauthorized, nil
+	}
+	tok, err := source.replace(req.Context(), rejected)
+	if err != nil || tok == rejected {
+		if body != nil {
+			body.Close()
+		}
+		return unauthorized, nil
+	}
+	// A short rest is read, so that the connection can be used again.
+	_, _ = io.CopyN(io.Discard, unauthorized.Body, 4<<10)
+	unauthorized.Body.Close()
+	t.cache.stats.replays.Add(1)
+	return t.send(req, body, tok)
+}
+
+// bodyAgain returns the request's body as it was at first, if that can be had.
+func bodyAgain(req *http.Request) (body io.ReadCloser, ok bool) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req.Body, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	return body, err == nil
+}
+
+// withoutToken ends a request that must not have a token: with err, or by sending it on as it is if that is nil.
+func (t *Transport) withoutToken(req *http.Request, err error) (*http.Response, error) {
+	if err == nil {
+		return t.send(req, req.Body, nil)
+	}
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return nil, err
+}
+
+// send sends a copy of the request with this body, which it closes, and this token; without any if that is nil.
+func (t *Transport) send(req *http.Request, body io.ReadCloser, tok *token) (*http.Response, error) {
+	clone := req.WithContext(req.Context())
+	clone.Body = body
+	clone.Header = cloneHeader(req.Header, tok)
+	resp, err := t.base.RoundTrip(clone)
+	if resp != nil {
+		// The caller's own request, which tells no token to those who log the response.
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// cloneHeader copies the header, with tok's Authorization instead of the one it may have. All values are in one slice, no
+// part of which has room to grow into the next.
+func cloneHeader(header http.Header, tok *token) http.Header {
+	n := 1
+	for _, values := range header {
+		n += len(values)
+	}
+	all := make([]string, 0, n)
+	clone := make(http.Header, len(header)+1)
+	for name, values := range header {
+		if strings.EqualFold(name, "Authorization") {
+			continue
+		}
+		if values == nil { // which tells net/http to leave a header out
+			clone[name] = nil
+			continue
+		}
+		start := len(all)
+		all = append(all, values...)
+		clone[name] = all[start:len(all):len(all)]
+	}
+	if tok != nil {
+		all = append(all, tok.header)
+		clone["Authorization"] = all[len(all)-1:]
+	}
+	return clone
+}
+
+// guard decides whether a request may have a token. One that leads elsewhere may not: it is sent on without if a redirect
+// brought it there, and an error if the caller did.
+func (t *Transport) guard(req *http.Request) (tokenless bool, err error) {
+	if t.cache.origin.covers(req) && !t.cache.origin.left(req) {
+		return false, nil
+	}
+	if req.Response != nil {
+		return true, nil
+	}
+	return false, fmt.Errorf("lookerauth: %w", ErrForeignOrigin)
+}
+
+// origin is where tokens may go: a scheme, a host and a port, and the paths below a prefix.
+type origin struct {
+	scheme string
+	host   string // lower case, with its port even if that is the scheme's own
+	prefix string // as on the wire, without a slash at the end; "" if there is none
+}
+
+// newOrigin takes a valid base URL.
+func newOrigin(baseURL string) origin {
+	u, err := url.Parse(baseURL)
+	if err != nil {
+		panic(err) // the Config was validated
+	}
+	return origin{u.Scheme, hostPort(u.Scheme, u.Host), u.EscapedPath()}
+}
+
+// covers reports whether the request leads below the origin, by all that a server or a proxy might look at.
+func (o origin) covers(req *http.Request) bool {
+	u := req.URL
+	if u == nil || u.Opaque != "" || !strings.EqualFold(u.Scheme, o.scheme) || hostPort(o.scheme, u.Host) != o.host {
+		return false
+	}
+	if req.Host != "" && req.Host != u.Host && hostPort(o.scheme, req.Host) != o.host {
+		return false
+	}
+	if o.prefix == "" {
+		return true
+	}
+	p := u.EscapedPath()
+	rest, ok := strings.CutPrefix(p, o.prefix)
+	return ok && (rest == "" || rest[0] == '/') && !hasDotSegment(rest)
+}
+
+// left reports whether one of the redirects that led to this request went elsewhere: who sent it back here is not Looker.
+func (o origin) left(req *http.Request) bool {
+	for resp := req.Response; resp != nil && resp.Request != nil; resp = resp.Request.Response {
+		if !o.covers(resp.Request) {
+			return true
+		}
+	}
+	return false
+}
+
+// hostPort is the host in lower case, with its port.
+func hostPort(scheme, host string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, ":"))
+	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
+		return host
+	}
+	if strings.EqualFold(scheme, "http") {
+		return host + ":80"
+	}
+	return host + ":443"
+}
+
+// hasDotSegment reports whether a path as on the wire has a segment that leads up, or stays, for any server or proxy on the
+// way: those differ in how often they decode, take a backslash for a slash, and cut parameters off.
+func hasDotSegment(escaped string) bool {
+	for {
+		decoded, err := url.PathUnescape(escaped)
+		if err != nil {
+			return true
+		}
+		if decoded == escaped {
+			break
+		}
+		escaped = decoded
+	}
+	for segment := range strings.SplitSeq(strings.ReplaceAll(escaped, `\`, "/"), "/") {
+		segment, _, _ = strings.Cut(segment, ";")
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
