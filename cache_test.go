@@ -177,6 +177,43 @@ func TestCloseCancelsLoginsUnderWay(t *testing.T) {
 	})
 }
 
+func TestCloseEndsLoginsThatWaitForAnotherTry(t *testing.T) {
+	for name, fault := range map[string]lookertest.Fault{
+		"backoff": {Status: 503},
+		"pause":   {Status: 429, Header: http.Header{"Retry-After": {"20"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				cache := newCache(t, looker)
+				accessToken(t, cache.ServiceAccount())
+				looker.Fail(lookertest.LoginUser, -1, fault)
+				errs := make(chan error)
+				for _, userID := range []string{"789", "790"} { // the second finds logins paused
+					go func() {
+						_, err := cache.User(userID).Token()
+						errs <- err
+					}()
+					synctest.Wait()
+				}
+				before := time.Now()
+				closed := make(chan error)
+				go func() { closed <- cache.Close(t.Context()) }()
+				for range 2 {
+					if err := <-errs; !errors.Is(err, lookerauth.ErrClosed) {
+						t.Errorf("a waiter got %v", err)
+					}
+				}
+				if waited := time.Since(before); waited != 0 {
+					t.Errorf("the waiters left after %v", waited)
+				}
+				if err := <-closed; err != nil { // it waits out the pause, so that the service account is logged out
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestLoginThatIgnoresCloseLeavesNoToken(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, func(cfg *lookerauth.Config) {

@@ -153,21 +153,16 @@ func (a *api) retry(ctx context.Context, e effort, c *call, try func() error) er
 		if !errors.As(err, &failed) || !failed.passing() {
 			return err
 		}
-		if failed.StatusCode == http.StatusTooManyRequests {
-			a.pause(failed.RetryAfter)
-		}
-		if n >= e.tries {
-			return err
-		}
+		a.pause(failed.RetryAfter)
 		backoff := firstBackoff << (n - 1)
 		backoff += rand.N(backoff)
-		if !a.sleep(ctx, e, backoff) {
+		if n >= e.tries || !a.sleep(ctx, e, max(backoff, failed.RetryAfter)) {
 			return err
 		}
 	}
 }
 
-// pause keeps every login back for d.
+// pause keeps every call back for d.
 func (a *api) pause(d time.Duration) {
 	resume := a.clock.Now().Round(0).Add(d)
 	a.mu.Lock()
@@ -238,7 +233,7 @@ func (a *api) send(ctx context.Context, c *call) (answer, error) {
 
 	req, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.form))
 	if err != nil {
-		return answer{}, c.failed(err)
+		return answer{}, c.failed(c.scrubError(err))
 	}
 	req.Header.Set("Accept", "application/json")
 	if c.form != "" {
@@ -306,7 +301,7 @@ func isHeaderToken(s string) bool {
 
 // failed is the error of a call that was not made, or whose failure says nothing of Looker's health.
 func (c *call) failed(cause error) *LoginError {
-	return &LoginError{Op: c.op, UserID: c.userID, Err: c.scrubError(cause)}
+	return &LoginError{Op: c.op, UserID: c.userID, Err: cause}
 }
 
 // noAnswer is the error of a call that was sent and not answered in full.
@@ -314,7 +309,7 @@ func (c *call) noAnswer(ctx context.Context, cause error) *LoginError {
 	if ctx.Err() != nil {
 		return c.failed(context.Cause(ctx))
 	}
-	return c.failed(fmt.Errorf("%w: check that the base URL is right and reachable: %w", errNoAnswer, cause))
+	return c.failed(fmt.Errorf("%w: check that the base URL is right and reachable: %w", errNoAnswer, c.scrubError(cause)))
 }
 
 // refused is the error for an answer other than success.

@@ -260,7 +260,7 @@ func bounded(ctx context.Context, clock Clock, d time.Duration, f func(ctx conte
 	case err := <-done:
 		return err
 	case <-clock.After(d):
-		cancel(fmt.Errorf("not done within LoginTimeout, %v: %w", d, context.DeadlineExceeded))
+		cancel(fmt.Errorf("not done within LoginTimeout, %v (is Looker reachable at the base URL?): %w", d, context.DeadlineExceeded))
 		return <-done
 	}
 }

@@ -163,7 +163,7 @@ func (s *TokenSource) prepare(ctx context.Context, t *token) error {
 	if s == s.cache.service {
 		c.op = opLogin
 	}
-	return c.failed(fmt.Errorf("AfterLogin: %w", err))
+	return c.failed(fmt.Errorf("AfterLogin: %w", c.scrubError(err)))
 }
 
 // grant makes the call: login for the service account, login_user, authorized by the service account, for a user.

@@ -510,10 +510,10 @@ func TestFailedAfterLoginFailsTheLoginAndKillsItsToken(t *testing.T) {
 				if name == "error" && !errors.Is(err, wrong) {
 					t.Errorf("%v does not hold the cause", err)
 				}
+				synctest.Wait()
 				if strings.Contains(err.Error(), token) {
 					t.Errorf("the error tells the token: %v", err)
 				}
-				synctest.Wait()
 				if alive := looker.Alive(); len(alive) != 0 {
 					t.Errorf("alive at Looker: %v", alive)
 				}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+// setEnv leads the program to the Looker of cfg; to none if cfg is empty.
+func setEnv(t *testing.T, cfg lookerauth.Config) {
+	t.Helper()
+	t.Setenv("LOOKERSDK_BASE_URL", cfg.BaseURL)
+	t.Setenv("LOOKERSDK_CLIENT_ID", cfg.ClientID)
+	t.Setenv("LOOKERSDK_CLIENT_SECRET", cfg.ClientSecret)
+	t.Setenv("LOOKERSDK_API_VERSION", cfg.APIVersion)
+	t.Setenv("LOOKERSDK_VERIFY_SSL", "")
+	t.Setenv("LOOKERSDK_TIMEOUT", "")
+}
+
+func newFake(t *testing.T) *lookertest.Server {
+	t.Helper()
+	fake := lookertest.NewServer(nil)
+	t.Cleanup(fake.Close)
+	return fake
+}
+
+func TestWhoAmI(t *testing.T) {
+	for _, version := range []string{"", "3.1", "4.0"} {
+		t.Run("version "+version, func(t *testing.T) {
+			fake := newFake(t)
+			cfg := fake.Config()
+			cfg.APIVersion = version
+			cfg.BaseURL += "/"
+			setEnv(t, cfg)
+
+			var out strings.Builder
+			if err := run(t.Context(), []string{"-user", "7", "-user", "8"}, &out); err != nil {
+				t.Fatal(err)
+			}
+			want := `service account  acts as user 1, "Service account"
+user 7           acts as user 7, "User 7"
+user 8           acts as user 8, "User 8"
+`
+			if out.String() != want {
+				t.Errorf("printed:\n%s\nwant:\n%s", out.String(), want)
+			}
+			if alive := fake.Alive(); len(alive) != 0 {
+				t.Errorf("tokens are left alive: %v", alive)
+			}
+		})
+	}
+}
+
+func TestFake(t *testing.T) {
+	setEnv(t, lookerauth.Config{})
+	var out strings.Builder
+	if err := run(t.Context(), nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	notice, table, _ := strings.Cut(out.String(), "\n\n")
+	for _, want := range []string{"asking a fake Looker", "acts as user 1,", "acts as user 789,", "acts as user 790,"} {
+		if !strings.Contains(notice, want) {
+			t.Errorf("%q is missing in:\n%s", want, notice)
+		}
+	}
+	checkTable(t, table, "requests 1000", "failures 0", "login calls 1", "login_user calls 202", "calls saved 1797",
+		"median request", "slowest request")
+}
+
+// checkTable checks that the rows start like this, however wide the columns are.
+func checkTable(t *testing.T, table string, rows ...string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	if len(lines) != len(rows) {
+		t.Fatalf("%d rows, want %d:\n%s", len(lines), len(rows), table)
+	}
+	for i, line := range lines {
+		if row := strings.Join(strings.Fields(line), " ") + " "; !strings.HasPrefix(row, rows[i]+" ") {
+			t.Errorf("row %q, want %q", row, rows[i])
+		}
+	}
+}
+
+func TestFailures(t *testing.T) {
+	fake := newFake(t)
+	fake.SetUsers("7")
+	good := fake.Config()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<!doctype html>\n<title>Log in</title>\n")
+	}))
+	defer web.Close()
+	with := func(change func(*lookerauth.Config)) lookerauth.Config {
+		cfg := good
+		change(&cfg)
+		return cfg
+	}
+	tests := []struct {
+		name   string
+		config lookerauth.Config
+		args   []string
+		want   []string
+	}{
+		{"wrong secret", with(func(c *lookerauth.Config) { c.ClientSecret = "wrong-secret" }), nil,
+			[]string{"check the client id and the client secret"}},
+		{"unreachable host", with(func(c *lookerauth.Config) { c.BaseURL = closedPort(t) }), nil,
+			[]string{"check that the base URL is right and reachable", "connection refused"}},
+		{"web port", with(func(c *lookerauth.Config) { c.BaseURL = web.URL }), nil,
+			[]string{"check the base URL", "19999"}},
+		{"unknown user", good, []string{"-user", "7", "-user", "8"},
+			[]string{"login_user 8", "use the id that Looker gave the user"}},
+		{"invalid user", good, []string{"-user", ""}, []string{"it must have 1 to 255 bytes"}},
+		{"one variable missing", with(func(c *lookerauth.Config) { c.ClientSecret = "" }), nil,
+			[]string{"LOOKERSDK_CLIENT_SECRET is not set"}},
+		{"two variables missing", with(func(c *lookerauth.Config) { c.BaseURL, c.ClientID = "", "" }), nil,
+			[]string{"LOOKERSDK_BASE_URL is not set", "LOOKERSDK_CLIENT_ID is not set"}},
+		{"bad version and URL", with(func(c *lookerauth.Config) { c.BaseURL, c.APIVersion = "demo", "9" }), nil,
+			[]string{"write it as https://host", "use 4.0, 3.1 or 3.0"}},
+		{"unknown flag", good, []string{"-users", "7"}, []string{"see -h"}},
+		{"argument", good, []string{"7"}, []string{"name each user with -user ID"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			setEnv(t, tt.config)
+			checkError(t, run(t.Context(), tt.args, &strings.Builder{}), tt.config, tt.want...)
+		})
+	}
+}
+
+// What Looker answers after a login that went well.
+func TestFailuresOfRequests(t *testing.T) {
+	tests := []struct {
+		name  string
+		op    lookertest.Op
+		fault lookertest.Fault
+		want  string
+	}{
+		{"refused", lookertest.Request, lookertest.Fault{Status: 403}, "answered 403 Forbidden: check"},
+		{"dropped", lookertest.Request, lookertest.Fault{Drop: true}, "check that the base URL is right and reachable"},
+		{"HTML", lookertest.Request, lookertest.Fault{Body: "<html>\n"}, "check the base URL"},
+		{"nobody", lookertest.Request, lookertest.Fault{Body: "{}"}, "check the base URL"},
+		{"logout", lookertest.Logout, lookertest.Fault{Status: 403}, "their tokens may live until they expire"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			fake := newFake(t)
+			fake.Fail(tt.op, -1, tt.fault)
+			setEnv(t, fake.Config())
+			checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), tt.want)
+		})
+	}
+}
+
+func TestSilentHost(t *testing.T) {
+	fake := newFake(t)
+	fake.Fail(lookertest.Login, -1, lookertest.Fault{Delay: 1 << 40})
+	setEnv(t, fake.Config())
+	t.Setenv("LOOKERSDK_TIMEOUT", "1")
+	checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), "check that the base URL is right and reachable")
+}
+
+// A request that is answered as somebody else is a failure.
+func TestMixedUpUsers(t *testing.T) {
+	fake := newFake(t)
+	fake.Fail(lookertest.Request, 3, lookertest.Fault{Body: `{"id":"790"}`})
+	var out strings.Builder
+	err := withLooker(t.Context(), fake.Config(), func(l looker) error { return showCaching(t.Context(), l, fake, &out) })
+	checkError(t, err, fake.Config(), "3 of 1000 requests failed", "was answered as user 790")
+	checkTable(t, out.String(), "requests 1000", "failures 3", "login calls 1", "login_user calls 200", "calls saved 1799",
+		"median request", "slowest request")
+}
+
+func TestInterrupted(t *testing.T) {
+	setEnv(t, newFake(t).Config())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	checkError(t, run(ctx, nil, &strings.Builder{}), lookerauth.Config{}, "canceled")
+}
+
+func TestHelp(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), []string{"-h"}, &out); err != nil || !strings.Contains(out.String(), "-user ID") {
+		t.Errorf("error %v, printed %q", err, out.String())
+	}
+}
+
+// checkError checks that err is one line, says all of want, and holds nothing of the key.
+func checkError(t *testing.T, err error, cfg lookerauth.Config, want ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	text := err.Error()
+	if strings.Contains(text, "\n") {
+		t.Errorf("more than one line: %q", text)
+	}
+	for _, part := range want {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in: %s", part, text)
+		}
+	}
+	for _, secret := range []string{cfg.ClientID, cfg.ClientSecret} {
+		if secret != "" && strings.Contains(text, secret) {
+			t.Errorf("a secret is in: %s", text)
+		}
+	}
+}
+
+// closedPort is the URL of a port at which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return "http://" + listener.Addr().String()
+}
