@@ -94,7 +94,7 @@ type Stats struct {
 	Logins       uint64 // successful logins, of the service account and of users
 	FailedLogins uint64 // logins that failed after all their tries
 	SharedLogins uint64 // callers that waited for a login which another caller had started
-	Refreshes    uint64 // successful logins in the background, before the old token expired; Logins counts them, too
+	Refreshes    uint64 // successful logins that replaced a token in the background, before it expired; Logins counts them, too
 	Rejections   uint64 // tokens dropped because Looker answered 401 to them, or through Invalidate
 	Replays      uint64 // requests sent a second time after a 401
 	Evictions    uint64 // users pushed out by more recent ones

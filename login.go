@@ -319,7 +319,7 @@ func (c *call) refused(ans answer, now time.Time) *LoginError {
 	case ans.status == http.StatusTooManyRequests:
 		e.Err, e.RetryAfter = ErrRateLimited, parseRetryAfter(ans.header.Get("Retry-After"), now)
 	case ans.status >= 500:
-		e.Err = errors.New("Looker, or a proxy before it, is not well: try again later")
+		e.Err = errors.New("the server, or a proxy before it, is not well: try again later")
 	case ans.status >= 300 && ans.status < 400:
 		e.Err = fmt.Errorf("a redirect, which the API key must not follow: %w", ErrNotLooker)
 	case e.Message == "": // Looker's own errors always have one

@@ -94,7 +94,7 @@ func (s *TokenSource) tokenFromCache(ctx context.Context, now int64) (*token, er
 		return s.wait(ctx)
 	}
 	if !t.fresh(now) {
-		s.cache.flights.start(s, s.refresh)
+		s.cache.flights.start(s, s.logIn)
 	}
 	return t, nil
 }
@@ -119,20 +119,12 @@ func (s *TokenSource) replace(ctx context.Context, rejected *token) (*token, err
 	return s.token(ctx)
 }
 
-// refresh is logIn for a token that is still usable.
-func (s *TokenSource) refresh(ctx context.Context, e effort) (*token, error) {
-	t, err := s.logIn(ctx, e)
-	if err == nil {
-		s.cache.stats.refreshes.Add(1)
-	}
-	return t, err
-}
-
 // logIn gets a new token, unless another login has just ended.
 func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
 	c := s.cache
-	if t := c.current(s); t != nil && t.fresh(c.clock.Now().UnixNano()) {
-		return t, nil
+	old, now := c.current(s), c.clock.Now().UnixNano()
+	if old != nil && old.fresh(now) {
+		return old, nil
 	}
 	g, err := s.grant(ctx, e)
 	if err != nil {
@@ -146,6 +138,9 @@ func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
 		return t, err
 	}
 	c.stats.logins.Add(1)
+	if old != nil && !old.expired(now) {
+		c.stats.refreshes.Add(1)
+	}
 	c.log(ctx, slog.LevelDebug, "logged in", slog.String("user_id", s.userID), slog.Duration("life", g.life))
 	return t, nil
 }

@@ -73,8 +73,9 @@ type closeRecorder struct {
 func (r *closeRecorder) Close() error { r.closed = true; return nil }
 
 func TestCallersRequestIsNotTouched(t *testing.T) {
+	const lowerCase = "authorization" // not what http.Header makes of it
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		header := http.Header{"Authorization": {"Basic mine"}, "authorization": {"Basic lower"}, "X-Two": {"a", "b"}, "X-Nil": nil}
+		header := http.Header{"Authorization": {"Basic mine"}, lowerCase: {"Basic lower"}, "X-Two": {"a", "b"}, "X-Nil": nil}
 		req, _ := http.NewRequest(http.MethodPost, looker.URL+"/api/4.0/looks", strings.NewReader("hello"))
 		req.Header = header.Clone()
 		before := *req
@@ -105,8 +106,8 @@ func TestCallersRequestIsNotTouched(t *testing.T) {
 		if resp.Request != req {
 			t.Error("the response's request is not the caller's")
 		}
-		if values := sent["Authorization"]; len(values) != 1 || !strings.HasPrefix(values[0], "token ") || sent["authorization"] != nil {
-			t.Errorf("Authorization was sent as %d values, and %v", len(values), sent["authorization"])
+		if values := sent["Authorization"]; len(values) != 1 || !strings.HasPrefix(values[0], "token ") || sent[lowerCase] != nil {
+			t.Errorf("Authorization was sent as %d values, and %v", len(values), sent[lowerCase])
 		}
 		if _, ok := sent["X-Nil"]; !ok {
 			t.Error("a nil header was lost, which tells net/http not to set it")
