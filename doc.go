@@ -1,2 +1,37 @@
-// Package lookerauth logs in to Looker.
+// Package lookerauth authenticates requests to Looker: as the service account an API key belongs to, or as any user through
+// it. It logs in when it must, caches every token, replaces it before anyone has to wait, and puts it on each request.
+//
+//	cfg, err := lookerauth.ConfigFromEnv() // LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID, LOOKERSDK_CLIENT_SECRET
+//	...
+//	cache, err := lookerauth.New(cfg)
+//	...
+//	defer cache.Close(ctx)
+//	client := cache.User("789").Client() // an http.Client that acts as user 789
+//	resp, err := client.Get(cfg.BaseURL + "/api/4.0/user")
+//
+// # Identities
+//
+// An identity is the service account (Cache.ServiceAccount, WithServiceAccount) or one user (Cache.User, WithUser). A
+// TokenSource is one identity's: it gives its token to code that wants an oauth2.TokenSource, and makes an http.Client or an
+// http.RoundTripper that acts as it. Cache.Transport is for many: the context of each request says whose it is.
+//
+// # The life of a token
+//
+//	login sent                                             expiry - 10 s     expiry
+//	|------------------- fresh -------------------|---- aging ----|---- unusable ----|
+//	                                  at most RefreshBefore, or a quarter of the life
+//
+// A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only who finds no
+// usable token waits, and all who do wait for the same login. A token that nobody uses is not refreshed.
+//
+// # Guarantees
+//
+//   - A token never serves another identity, and a request without an identity is an error.
+//   - A token goes nowhere but below Config.BaseURL, whatever redirects say; the key goes to login alone.
+//   - For each identity at most one login runs at any time. A caller whose context ends leaves at once.
+//   - A token that Looker answers 401 to is replaced, and the request sent once more if its body can be.
+//   - No key and no token is in an error, in an event that is logged, or in a value of this package that is printed.
+//   - After Cache.Close the tokens are logged out, and no goroutine is left.
+//
+// Everything is safe for concurrent use. Package lookertest has a fake Looker for tests.
 package lookerauth

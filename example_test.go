@@ -1,0 +1,140 @@
+package lookerauth_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/benbjohnson/clock"
+	"golang.org/x/oauth2"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+// startFake points ConfigFromEnv to a fake Looker.
+func startFake() *lookertest.Server {
+	looker := lookertest.NewServer(nil)
+	cfg := looker.Config()
+	os.Setenv("LOOKERSDK_BASE_URL", cfg.BaseURL)
+	os.Setenv("LOOKERSDK_CLIENT_ID", cfg.ClientID)
+	os.Setenv("LOOKERSDK_CLIENT_SECRET", cfg.ClientSecret)
+	return looker
+}
+
+// newExampleCache makes a Cache for the fake Looker.
+func newExampleCache(looker *lookertest.Server) *lookerauth.Cache {
+	cache, err := lookerauth.New(looker.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	return cache
+}
+
+// show prints an answer.
+func show(resp *http.Response, err error) {
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	io.Copy(os.Stdout, resp.Body)
+}
+
+func Example() {
+	looker := startFake()
+	defer looker.Close()
+
+	ctx := context.Background()
+	cfg, err := lookerauth.ConfigFromEnv() // LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID, LOOKERSDK_CLIENT_SECRET
+	if err != nil {
+		log.Fatal(err)
+	}
+	cache, err := lookerauth.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close(ctx) // logs every token out
+
+	client := cache.User("789").Client() // an *http.Client that acts as user 789
+	resp, err := client.Get(cfg.BaseURL + "/api/4.0/user")
+
+	show(resp, err)
+	// Output: {"display_name":"User 789","id":"789"}
+}
+
+func ExampleTokenSource_Transport() {
+	looker := lookertest.NewServer(nil)
+	defer looker.Close()
+	cache := newExampleCache(looker)
+	defer cache.Close(context.Background())
+	client := &http.Client{Timeout: time.Minute}
+
+	client.Transport = cache.ServiceAccount().Transport(client.Transport)
+
+	show(client.Get(looker.URL + "/api/4.0/user"))
+	// Output: {"display_name":"Service account","id":"1"}
+}
+
+func ExampleCache_Transport() {
+	looker := lookertest.NewServer(nil)
+	defer looker.Close()
+	cache := newExampleCache(looker)
+	ctx := context.Background()
+	defer cache.Close(ctx)
+	url := looker.URL + "/api/4.0/user"
+
+	client := &http.Client{Transport: cache.Transport(nil)}
+
+	req, err := http.NewRequestWithContext(lookerauth.WithUser(ctx, "789"), http.MethodGet, url, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp, err := client.Do(req) // as user 789; WithServiceAccount for the service account, neither is an error
+
+	show(resp, err)
+	// Output: {"display_name":"User 789","id":"789"}
+}
+
+func ExampleTokenSource_Token() {
+	looker := lookertest.NewServer(nil)
+	defer looker.Close()
+	cache := newExampleCache(looker)
+	defer cache.Close(context.Background())
+
+	var source oauth2.TokenSource = cache.User("789")
+	token, err := source.Token()
+
+	fmt.Println(token.Type(), time.Until(token.Expiry).Round(time.Minute), err)
+	// Output: token 1h0m0s <nil>
+}
+
+func TestReportIsFetchedAsTheUser(t *testing.T) {
+	now := clock.NewMock()
+	looker := lookertest.NewServer(now)
+	defer looker.Close()
+
+	cache, err := lookerauth.New(looker.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close(t.Context())
+
+	client := cache.User("789").Client()
+	for range 3 {
+		resp, err := client.Get(looker.URL + "/api/4.0/looks/1/run/json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		now.Add(45 * time.Minute) // a token lives for 60
+	}
+	if n := looker.CallsAs(lookertest.LoginUser, "789"); n != 2 {
+		t.Errorf("%d logins, want 2", n)
+	}
+}
