@@ -75,6 +75,36 @@ func TestUserUsedWithinASixteenthOfTheCacheIsNotEvicted(t *testing.T) {
 	})
 }
 
+func TestHandleNeverServesAnEvictedToken(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const size = 64
+		cache := newCache(t, looker, maxUsers(size))
+		var handles []*lookerauth.TokenSource
+		for i := range size {
+			handles = append(handles, cache.User(fmt.Sprint(i)))
+			accessToken(t, handles[i])
+		}
+		for _, handle := range handles { // all are equally recent, so the one that is evicted is, too
+			accessToken(t, handle)
+		}
+		accessToken(t, cache.User("one too many"))
+		synctest.Wait()
+		evicted, alive := 0, looker.Alive()
+		for i, handle := range handles {
+			if alive[fmt.Sprint(i)] == 1 {
+				continue
+			}
+			evicted++
+			if got := whoAnswered(t, t.Context(), handle.Client(), looker.URL+"/api/4.0/looks"); got != fmt.Sprint(i) {
+				t.Errorf("answered as %q", got)
+			}
+		}
+		if replays := cache.Stats().Replays; evicted != 1 || replays != 0 {
+			t.Errorf("%d evicted, %d requests sent with a token that was logged out", evicted, replays)
+		}
+	})
+}
+
 func TestHandlesOfOneUserShareItsToken(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
@@ -147,6 +177,20 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 		}
 		if err := cache.Close(t.Context()); err != nil {
 			t.Errorf("second Close: %v", err)
+		}
+	})
+}
+
+func TestExpiredTokensAreNotLoggedOut(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.User("789"))
+		time.Sleep(time.Hour)
+		if err := cache.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := looker.Calls(lookertest.Logout); n != 0 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }

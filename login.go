@@ -69,8 +69,8 @@ type effort struct {
 type grant struct {
 	accessToken string
 	tokenType   string
-	sent        time.Time     // when the request was sent: the token's life starts here
-	life        time.Duration // positive
+	sent        time.Time // when the request was sent: the token's life starts here
+	life        time.Duration
 }
 
 // login asks for a token of the service account.
@@ -289,7 +289,7 @@ func parseGrant(ans answer) (grant, error) {
 	}
 	life := maxLife
 	if seconds := *fields.ExpiresIn; seconds < maxLife.Seconds() {
-		life = max(time.Duration(seconds*float64(time.Second)), 1)
+		life = time.Duration(seconds * float64(time.Second))
 	}
 	return grant{fields.AccessToken, fields.TokenType, ans.sent, life}, nil
 }

@@ -233,6 +233,19 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 	})
 }
 
+func TestPauseDoesNotOutliveAClockSetBack(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		steps := &steppedClock{}
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Clock = steps })
+		looker.Fail(lookertest.Login, 1, lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}})
+		if _, err := cache.ServiceAccount().Token(); !errors.Is(err, lookerauth.ErrRateLimited) {
+			t.Errorf("got %v", err)
+		}
+		steps.step(-48 * time.Hour)
+		accessToken(t, cache.ServiceAccount())
+	})
+}
+
 func TestUnreadableRetryAfterIsNone(t *testing.T) {
 	for _, header := range []string{"soon", "-1", "1.5", "", "Mon, 01 Jan 1990 00:00:00 GMT"} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {

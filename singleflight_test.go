@@ -154,6 +154,47 @@ func TestHoldDownDoublesUpToHalfAMinute(t *testing.T) {
 		}
 		looker.Fail(lookertest.Login, 0, lookertest.Fault{})
 		accessToken(t, service)
+
+		// A success starts it all over.
+		looker.Fail(lookertest.Login, 3, lookertest.Fault{Status: 500})
+		time.Sleep(time.Hour)
+		if _, err := service.Token(); err == nil {
+			t.Error("no error")
+		}
+		time.Sleep(time.Second)
+		accessToken(t, service)
+	})
+}
+
+func TestFailureThatWillNotPassHoldsDownForHalfAMinute(t *testing.T) {
+	for _, fault := range []lookertest.Fault{{Status: 400}, {Status: 403}, {Status: 404}, {Body: "<html>"}} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			service := newCache(t, looker).ServiceAccount()
+			looker.Fail(lookertest.Login, 1, fault)
+			_, first := service.Token()
+			time.Sleep(30*time.Second - time.Millisecond)
+			if _, err := service.Token(); first == nil || err != first {
+				t.Errorf("%+v: got %v, want the same error", fault, err)
+			}
+			time.Sleep(time.Millisecond)
+			accessToken(t, service)
+		})
+	}
+}
+
+func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		looker.Fail(lookertest.Login, 3, lookertest.Fault{Status: 503})
+		if _, err := cache.ServiceAccount().Token(); err == nil {
+			t.Error("no error")
+		}
+		time.Sleep(900 * time.Millisecond)
+		if _, err := cache.User("789").Token(); err == nil {
+			t.Error("no error while the service account is held down")
+		}
+		time.Sleep(100 * time.Millisecond)
+		accessToken(t, cache.User("789"))
 	})
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/benbjohnson/clock"
 	"golang.org/x/oauth2"
@@ -222,6 +224,40 @@ func TestTokenOfTheFutureIsServedAndReplaced(t *testing.T) {
 			t.Error("the token was served after the clock was set forward by hours")
 		}
 		checkCalls(t, looker, 3, 0)
+	})
+}
+
+func TestReplacedTokenStaysReplacedWhenTheClockIsSetForward(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		steps := &steppedClock{}
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Clock = steps })
+		one, other := cache.User("789"), cache.User("789")
+		accessToken(t, one)
+		first := accessToken(t, other)
+		steps.step(-30 * time.Minute)
+		accessToken(t, one)
+		synctest.Wait()
+		steps.step(30 * time.Minute)
+		if accessToken(t, other) == first {
+			t.Error("a handle serves the token that was replaced")
+		}
+	})
+}
+
+func TestReplacedTokensAreForgotten(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		first := weak.Make(must(user.Token()))
+		for range 2 {
+			time.Sleep(59 * time.Minute)
+			accessToken(t, user)
+			synctest.Wait()
+		}
+		runtime.GC()
+		if first.Value() != nil {
+			t.Error("an expired token is still in memory")
+		}
+		runtime.KeepAlive(user)
 	})
 }
 
