@@ -250,7 +250,7 @@ func TestCloseEndsLoginsThatWaitForAnotherTry(t *testing.T) {
 				if waited := time.Since(before); waited != 0 {
 					t.Errorf("the waiters left after %v", waited)
 				}
-				if err := <-closed; err != nil { // it waits out the pause, so that the service account is logged out
+				if err := <-closed; err != nil {
 					t.Error(err)
 				}
 			})

@@ -75,7 +75,7 @@ type grant struct {
 
 // login asks for a token of the service account.
 func (a *api) login(ctx context.Context, e effort) (g grant, err error) {
-	err = a.retry(ctx, e, &call{op: opLogin}, func() error {
+	err = a.retry(ctx, e, func() error {
 		clientID, clientSecret, err := a.credentials(ctx)
 		if err != nil {
 			return &LoginError{Op: opLogin, Err: fmt.Errorf("no API key: %w", err)}
@@ -87,7 +87,7 @@ func (a *api) login(ctx context.Context, e effort) (g grant, err error) {
 			form:    url.Values{"client_id": {clientID}, "client_secret": {clientSecret}}.Encode(),
 			secrets: []string{clientSecret, clientID},
 		}
-		g, err = a.grant(ctx, c)
+		g, err = a.grant(ctx, e, c)
 		return err
 	})
 	return g, err
@@ -103,8 +103,8 @@ func (a *api) loginUser(ctx context.Context, e effort, userID, authorization str
 		authorization: authorization,
 		secrets:       []string{bearer(authorization)},
 	}
-	err = a.retry(ctx, e, c, func() error {
-		g, err = a.grant(ctx, c)
+	err = a.retry(ctx, e, func() error {
+		g, err = a.grant(ctx, e, c)
 		return err
 	})
 	return g, err
@@ -120,7 +120,11 @@ func (a *api) logout(ctx context.Context, e effort, userID, authorization string
 		authorization: authorization,
 		secrets:       []string{bearer(authorization)},
 	}
-	return a.retry(ctx, e, c, func() error {
+	return a.retry(ctx, e, func() error {
+		if err := a.slots.Acquire(ctx, 1); err != nil {
+			return c.failed(context.Cause(ctx))
+		}
+		defer a.slots.Release(1)
 		ans, err := a.send(ctx, c)
 		if err != nil {
 			return err
@@ -143,11 +147,8 @@ func validateUserID(userID string) error {
 }
 
 // retry runs try until it succeeds, fails for good, or the effort is spent.
-func (a *api) retry(ctx context.Context, e effort, c *call, try func() error) error {
+func (a *api) retry(ctx context.Context, e effort, try func() error) error {
 	for n := 1; ; n++ {
-		if err := a.awaitResume(ctx, e, c); err != nil {
-			return err
-		}
 		err := try()
 		var failed *LoginError
 		if !errors.As(err, &failed) || !failed.passing() {
@@ -162,7 +163,7 @@ func (a *api) retry(ctx context.Context, e effort, c *call, try func() error) er
 	}
 }
 
-// pause keeps every call back for d.
+// pause keeps every login back for d.
 func (a *api) pause(d time.Duration) {
 	resume := a.clock.Now().Round(0).Add(d)
 	a.mu.Lock()
@@ -172,18 +173,14 @@ func (a *api) pause(d time.Duration) {
 	}
 }
 
-// awaitResume waits until logins are no longer paused, or fails at once if that takes longer than the effort.
-func (a *api) awaitResume(ctx context.Context, e effort, c *call) error {
+// awaitTurn waits until logins are not paused and a slot is free, which it takes. It fails at once if the pause is longer than
+// the effort.
+func (a *api) awaitTurn(ctx context.Context, e effort, c *call) error {
 	for {
-		now := a.clock.Now().Round(0)
-		a.mu.Lock()
-		left := a.resume.Sub(now)
-		a.mu.Unlock()
-		// More than maxLife is left only if the clock was set back.
-		if left <= 0 || left > maxLife {
-			return nil
-		}
-		if !a.sleep(ctx, e, left) {
+		for left := a.paused(); left > 0; left = a.paused() {
+			if a.sleep(ctx, e, left) {
+				continue
+			}
 			if ctx.Err() != nil {
 				return c.failed(context.Cause(ctx))
 			}
@@ -191,7 +188,26 @@ func (a *api) awaitResume(ctx context.Context, e effort, c *call) error {
 				Op: c.op, UserID: c.userID, StatusCode: http.StatusTooManyRequests, RetryAfter: left, Err: ErrRateLimited,
 			}
 		}
+		if err := a.slots.Acquire(ctx, 1); err != nil {
+			return c.failed(context.Cause(ctx))
+		}
+		if a.paused() <= 0 {
+			return nil
+		}
+		a.slots.Release(1) // the pause began while this login was in the queue
 	}
+}
+
+// paused returns for how much longer logins are paused; 0 or less if they are not.
+func (a *api) paused() time.Duration {
+	now := a.clock.Now().Round(0)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	left := a.resume.Sub(now)
+	if left > maxLife { // the clock was set back since
+		return 0
+	}
+	return left
 }
 
 // sleep waits for d, and reports whether that was possible before the effort's or the context's end.
@@ -224,13 +240,8 @@ type answer struct {
 	sent   time.Time
 }
 
-// send makes the call when it is its turn.
+// send makes the call. The caller has taken a slot.
 func (a *api) send(ctx context.Context, c *call) (answer, error) {
-	if err := a.slots.Acquire(ctx, 1); err != nil {
-		return answer{}, c.failed(context.Cause(ctx))
-	}
-	defer a.slots.Release(1)
-
 	req, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.form))
 	if err != nil {
 		return answer{}, c.failed(c.scrubError(err))
@@ -255,8 +266,12 @@ func (a *api) send(ctx context.Context, c *call) (answer, error) {
 	return answer{resp.StatusCode, resp.Header, body, sent}, nil
 }
 
-// grant makes the call and reads the token from its answer.
-func (a *api) grant(ctx context.Context, c *call) (grant, error) {
+// grant makes the call when it is its turn, and reads the token from the answer.
+func (a *api) grant(ctx context.Context, e effort, c *call) (grant, error) {
+	if err := a.awaitTurn(ctx, e, c); err != nil {
+		return grant{}, err
+	}
+	defer a.slots.Release(1)
 	ans, err := a.send(ctx, c)
 	if err != nil {
 		return grant{}, err

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +231,26 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 		checkCalls(t, looker, 1, 1)
 		time.Sleep(time.Hour)
 		accessToken(t, cache.User("790"))
+	})
+}
+
+func TestQueuedLoginsHeedThePause(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxConcurrentLogins = 2 })
+		accessToken(t, cache.ServiceAccount())
+		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{
+			Delay: time.Second, Status: 429, Header: http.Header{"Retry-After": {"3600"}},
+		})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if _, err := cache.User(fmt.Sprint(i)).Token(); !errors.Is(err, lookerauth.ErrRateLimited) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		checkCalls(t, looker, 1, 2)
 	})
 }
 
