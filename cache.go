@@ -38,7 +38,7 @@ type Cache struct {
 	mu    sync.RWMutex                         // held for look-ups only; guards users, and the fields of tokens that say so
 	users *simplelru.LRU[string, *TokenSource] // by user id; each holds a token, usable or to be replaced
 
-	logouts       sync.WaitGroup // background logouts; after Close's flights have landed, none is added
+	logouts       sync.WaitGroup // background logouts; none is added once Close's flights have landed
 	logoutContext context.Context
 	cancelLogouts context.CancelFunc
 }
@@ -159,12 +159,13 @@ func (c *Cache) holder(s *TokenSource) *TokenSource {
 	return holder
 }
 
-// put makes t the token of s's identity, and evicts the least recently used user if that is one too many.
-func (c *Cache) put(s *TokenSource, t *token, now time.Time) {
+// put makes t the token of s's identity, and evicts the least recently used user if that is one too many. It reports whether t
+// may be served: it may not if a login found it here, and it was replaced, evicted or dropped since.
+func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t.freshFor.Load() == 0 {
-		return // a login found it here and was too late: it was replaced, evicted or dropped since
+		return false
 	}
 	holder := c.holder(s)
 	if holder == nil {
@@ -175,12 +176,17 @@ func (c *Cache) put(s *TokenSource, t *token, now time.Time) {
 	} else if last := holder.held.Load(); last != t && last != nil {
 		last.retire()
 		t.rejectedAt = last.rejectedAt
-		t.predecessor = last
-		t.forgetDead(now.UnixNano())
+		if last.rejected {
+			c.discard(s, last, "rejected") // it may be alive all the same, if it was not to blame for the 401
+		} else {
+			t.predecessor = last
+			t.forgetDead(now.UnixNano())
+		}
 	}
 	holder.held.Store(t)
 	holder.touched.Store(c.added.Load())
 	s.held.Store(t)
+	return true
 }
 
 // makeRoom evicts a user if the cache is full. mu is held.
@@ -190,7 +196,7 @@ func (c *Cache) makeRoom() {
 	}
 	_, oldest, _ := c.users.RemoveOldest()
 	c.stats.evictions.Add(1)
-	c.discard(oldest, oldest.held.Load())
+	c.discard(oldest, oldest.held.Load(), "evicted")
 }
 
 // drop takes the token out of service if it is the current one of s's identity, and if no other was dropped for this identity
@@ -237,12 +243,13 @@ func (c *Cache) forget(s *TokenSource) *token {
 	return t
 }
 
-// discard logs out a token that is not the identity's any more, in the background and as well as that goes.
-func (c *Cache) discard(s *TokenSource, t *token) {
+// discard logs out a token that is not the identity's any more, in the background and as well as that goes. event says why.
+func (c *Cache) discard(s *TokenSource, t *token, event string) {
 	t.retire()
 	c.logouts.Add(1)
 	protect(func() error {
 		defer c.logouts.Done()
+		c.log(c.logoutContext, slog.LevelDebug, event, slog.String("user_id", s.userID))
 		return c.logout(c.logoutContext, s.userID, t)
 	})
 }
@@ -257,6 +264,7 @@ func (c *Cache) logout(ctx context.Context, userID string, t *token) error {
 			return c.api.logout(ctx, e, userID, header)
 		})
 		if err != nil {
+			err = asLoginError(err, opLogout, userID)
 			c.log(ctx, slog.LevelWarn, "logout failed", slog.String("user_id", userID), slog.Any("error", err))
 			errs = append(errs, err)
 			continue
@@ -288,9 +296,10 @@ func (c *Cache) alive(t *token, now int64) []string {
 // it no goroutine of the Cache is left, if the functions and interfaces in the Config return when their context ends. To
 // close again does nothing.
 func (c *Cache) Close(ctx context.Context) error {
-	err := c.flights.close(ctx)
+	c.flights.close()
 	users := c.forgetUsers()
 	service := c.forget(c.service)
+	err := await(ctx, &c.flights.landed)
 
 	var failed atomic.Uint64
 	var group errgroup.Group
@@ -307,7 +316,8 @@ func (c *Cache) Close(ctx context.Context) error {
 	if c.logout(ctx, "", service) != nil {
 		failed.Add(1)
 	}
-	if waitErr := await(ctx, &c.logouts); err == nil {
+	// Flights that land late still add logouts, which is why they are waited for first, again.
+	if waitErr := await(ctx, &c.flights.landed, &c.logouts); err == nil {
 		err = waitErr
 	}
 	c.cancelLogouts()
@@ -334,6 +344,12 @@ func (c *Cache) forgetUsers() map[string]*token {
 	}
 	c.users.Purge()
 	return tokens
+}
+
+// loginFailed keeps account of a login that failed.
+func (c *Cache) loginFailed(ctx context.Context, s *TokenSource, err error) {
+	c.stats.failedLogins.Add(1)
+	c.log(ctx, slog.LevelWarn, "login failed", slog.String("user_id", s.userID), slog.Any("error", err))
 }
 
 // log writes an event to the Config's Logger. Whatever happens in there stays there.

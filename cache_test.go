@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,10 +138,10 @@ func must[T any](value T, err error) T {
 func TestCloseLogsEverybodyOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		var last string
+		var last atomic.Value
 		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
 			if call.Op == lookertest.Logout {
-				last = call.UserID
+				last.Store(call.UserID)
 			}
 			return nil
 		})
@@ -161,8 +162,8 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 		if alive := looker.Alive(); len(alive) != 0 {
 			t.Errorf("alive at Looker: %v", alive)
 		}
-		if last != lookertest.ServiceAccount {
-			t.Errorf("%q was logged out last, want the service account", last)
+		if last.Load() != lookertest.ServiceAccount {
+			t.Errorf("%q was logged out last, want the service account", last.Load())
 		}
 		if n := cache.Stats().Logouts - cfg.Logouts; n != 43 {
 			t.Errorf("%d logouts, want 40 users, the service account, and an old token of it and of one user", n)
@@ -175,9 +176,53 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 		if _, err := user.Client().Get(looker.URL); !errors.Is(err, lookerauth.ErrClosed) {
 			t.Errorf("request after Close: %v", err)
 		}
+		if err := user.Logout(t.Context()); !errors.Is(err, lookerauth.ErrClosed) {
+			t.Errorf("Logout after Close: %v", err)
+		}
 		if err := cache.Close(t.Context()); err != nil {
 			t.Errorf("second Close: %v", err)
 		}
+	})
+}
+
+func TestNothingIsServedWhileCloseWaits(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		slow := false
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+			cfg.AfterLogin = func(context.Context, string, *http.Client) error {
+				if slow {
+					time.Sleep(time.Minute)
+				}
+				return nil
+			}
+		})
+		accessToken(t, cache.User("789"))
+		slow = true
+		go func() { _, _ = cache.User("790").Token() }()
+		synctest.Wait()
+		go func() { _ = cache.Close(t.Context()) }()
+		synctest.Wait()
+		if _, err := cache.User("789").Token(); !errors.Is(err, lookerauth.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestStalledLogoutsDoNotHoldUpLogins(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, maxUsers(1), func(cfg *lookerauth.Config) { cfg.MaxConcurrentLogins = 1 })
+		looker.Fail(lookertest.Logout, -1, lookertest.Fault{Delay: time.Hour})
+		before := time.Now()
+		for i := range 10 {
+			accessToken(t, cache.User(fmt.Sprint(i)))
+		}
+		if took := time.Since(before); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = cache.Close(ctx)
 	})
 }
 
@@ -266,22 +311,19 @@ func TestLoginThatIgnoresCloseLeavesNoToken(t *testing.T) {
 				return nil
 			}
 		})
-		waiter := make(chan error)
+		waiter, closed := make(chan error), make(chan error)
 		go func() {
 			_, err := cache.ServiceAccount().Token()
 			waiter <- err
 		}()
 		synctest.Wait()
-		go func() {
-			if err := cache.Close(t.Context()); err != nil {
-				t.Error(err)
-			}
-			waiter <- nil
-		}()
+		go func() { closed <- cache.Close(t.Context()) }()
 		if err := <-waiter; !errors.Is(err, lookerauth.ErrClosed) {
 			t.Errorf("the waiter got %v", err)
 		}
-		<-waiter
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
 		if alive := looker.Alive(); len(alive) != 0 {
 			t.Errorf("alive at Looker: %v", alive)
 		}

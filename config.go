@@ -26,7 +26,8 @@ import (
 // The functions and interfaces in it are called from several goroutines at once, and never with a lock held. Those that get
 // a context must return when it ends. A panic in them during a login is that login's error.
 //
-// Printed with any verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no secret.
+// Printed with any verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no secret. In an unexported
+// field of another struct it does, as package fmt cannot ask it there.
 type Config struct {
 	// BaseURL is Looker's address, scheme://host[:port][/prefix], without /api/4.0: https://demo.looker.com:19999. A prefix
 	// is for a Looker behind a gateway. Tokens are sent to this origin and below this prefix only.
@@ -49,7 +50,8 @@ type Config struct {
 	NonAssociative bool
 
 	// MaxUsers is how many users' tokens are kept at once; 10,000 if 0. Beyond it the least recently used is logged out. It
-	// should exceed the number of users that are active within a token's life, or they push each other out.
+	// should exceed the number of users that are active within a token's life, or they push each other out: a request whose
+	// token is logged out while it is under way may then get a 401.
 	MaxUsers int
 
 	// RefreshBefore is how long before a token stops being usable its refresh may begin; 5 minutes if 0, and at most a
@@ -59,7 +61,8 @@ type Config struct {
 	// LoginTimeout bounds one login as a whole, with its retries, its turn in the queue and AfterLogin; 30 seconds if 0.
 	LoginTimeout time.Duration
 
-	// MaxConcurrentLogins is how many calls to login, login_user and logout are in flight at once; 16 if 0.
+	// MaxConcurrentLogins is how many calls to login and login_user are in flight at once; 16 if 0. As many calls to logout
+	// may be besides.
 	MaxConcurrentLogins int
 
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace, say. userID is "" for the
@@ -114,9 +117,11 @@ func ConfigFromEnv() (Config, error) {
 	switch verify := os.Getenv("LOOKERSDK_VERIFY_SSL"); strings.ToLower(verify) {
 	case "", "true", "yes", "on", "1", "t", "y":
 	case "false", "no", "off", "0", "f", "n":
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-		cfg.Transport = transport
+		cfg.Transport = &http.Transport{
+			Proxy:             http.ProxyFromEnvironment,
+			ForceAttemptHTTP2: true,
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		}
 	default:
 		errs = append(errs, fmt.Errorf("lookerauth: LOOKERSDK_VERIFY_SSL is %q: use true or false", verify))
 	}
@@ -216,7 +221,7 @@ func (cfg Config) validateBaseURL() error {
 	if u.User != nil {
 		return errors.New("has a user name in it: put the API key into ClientID and ClientSecret")
 	}
-	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+	if u.RawQuery != "" || u.ForceQuery || strings.Contains(cfg.BaseURL, "#") {
 		return errors.New("has a query or a fragment: leave it out")
 	}
 	prefix := strings.TrimRight(u.EscapedPath(), "/")

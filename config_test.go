@@ -47,6 +47,7 @@ func TestConfigIsChecked(t *testing.T) {
 		{"empty port", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example:" }, "BaseURL has a bad port"},
 		{"password", func(c *lookerauth.Config) { c.BaseURL = "https://me:" + testSecret + "@looker.example" }, "BaseURL has a user name"},
 		{"query", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example?a=b" }, "BaseURL has a query"},
+		{"empty fragment", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example#" }, "BaseURL has a query"},
 		{"fragment", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example#a" }, "BaseURL has a query"},
 		{"API path", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/api/4.0" }, "ends in /api/4.0: leave that out"},
 		{"API path with a slash", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/api/4.0/" }, "ends in /api/4.0: leave that out"},

@@ -92,6 +92,15 @@ func (e *LoginError) passing() bool {
 	return e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests || errors.Is(e.Err, errNoAnswer)
 }
 
+// asLoginError returns err as it is if it is a *LoginError, and wrapped in one if it comes from code of the user's that broke.
+func asLoginError(err error, op, userID string) error {
+	var failed *LoginError
+	if errors.As(err, &failed) {
+		return err
+	}
+	return &LoginError{Op: op, UserID: userID, Err: err}
+}
+
 // errNoAnswer marks a call that was sent and got no complete answer.
 var errNoAnswer = errors.New("no answer")
 

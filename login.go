@@ -24,7 +24,7 @@ const (
 	opLoginUser = "login_user"
 	opLogout    = "logout"
 
-	maxTries     = 3                      // calls for one login that somebody waits for
+	maxTries     = 3                      // calls for one login; a refresh in the background has one
 	firstBackoff = 100 * time.Millisecond // before the second try; doubled for each further one, then jittered
 	maxAnswer    = 64 << 10               // bytes read of an answer; Looker's have less than 1 KiB
 	maxMessage   = 200                    // bytes kept of Looker's message
@@ -39,7 +39,8 @@ type api struct {
 	credentials func(context.Context) (clientID, clientSecret string, err error)
 	transport   http.RoundTripper // not an http.Client: that would follow redirects, and send the key on
 	clock       Clock
-	slots       *semaphore.Weighted // one for each call in flight; never held while waiting for anything else
+	logins      *semaphore.Weighted // one for each login in flight; never held while waiting for anything else
+	logouts     *semaphore.Weighted // likewise; apart, so that logouts nobody waits for cannot hold up logins
 
 	mu     sync.Mutex
 	resume time.Time // guarded by mu: Looker has asked for no login before this
@@ -51,7 +52,8 @@ func newAPI(cfg Config) *api {
 		credentials: cfg.Credentials,
 		transport:   cfg.Transport,
 		clock:       cfg.Clock,
-		slots:       semaphore.NewWeighted(int64(cfg.MaxConcurrentLogins)),
+		logins:      semaphore.NewWeighted(int64(cfg.MaxConcurrentLogins)),
+		logouts:     semaphore.NewWeighted(int64(cfg.MaxConcurrentLogins)),
 	}
 	if cfg.NonAssociative {
 		a.userQuery = "?associative=false"
@@ -69,8 +71,8 @@ type effort struct {
 type grant struct {
 	accessToken string
 	tokenType   string
-	sent        time.Time // when the request was sent: the token's life starts here
-	life        time.Duration
+	sent        time.Time     // when the request was sent: the token's life starts here
+	life        time.Duration // positive
 }
 
 // login asks for a token of the service account.
@@ -121,10 +123,10 @@ func (a *api) logout(ctx context.Context, e effort, userID, authorization string
 		secrets:       []string{bearer(authorization)},
 	}
 	return a.retry(ctx, e, func() error {
-		if err := a.slots.Acquire(ctx, 1); err != nil {
+		if err := a.logouts.Acquire(ctx, 1); err != nil {
 			return c.failed(context.Cause(ctx))
 		}
-		defer a.slots.Release(1)
+		defer a.logouts.Release(1)
 		ans, err := a.send(ctx, c)
 		if err != nil {
 			return err
@@ -188,13 +190,13 @@ func (a *api) awaitTurn(ctx context.Context, e effort, c *call) error {
 				Op: c.op, UserID: c.userID, StatusCode: http.StatusTooManyRequests, RetryAfter: left, Err: ErrRateLimited,
 			}
 		}
-		if err := a.slots.Acquire(ctx, 1); err != nil {
+		if err := a.logins.Acquire(ctx, 1); err != nil {
 			return c.failed(context.Cause(ctx))
 		}
 		if a.paused() <= 0 {
 			return nil
 		}
-		a.slots.Release(1) // the pause began while this login was in the queue
+		a.logins.Release(1) // the pause began while this login was in the queue
 	}
 }
 
@@ -271,7 +273,7 @@ func (a *api) grant(ctx context.Context, e effort, c *call) (grant, error) {
 	if err := a.awaitTurn(ctx, e, c); err != nil {
 		return grant{}, err
 	}
-	defer a.slots.Release(1)
+	defer a.logins.Release(1)
 	ans, err := a.send(ctx, c)
 	if err != nil {
 		return grant{}, err
@@ -299,12 +301,12 @@ func parseGrant(ans answer) (grant, error) {
 	if !isHeaderToken(fields.AccessToken) {
 		return grant{}, fmt.Errorf("its access_token is missing or malformed: %w", ErrNotLooker)
 	}
-	if fields.ExpiresIn == nil || *fields.ExpiresIn <= 0 {
-		return grant{}, fmt.Errorf("its expires_in is not a positive number: %w", ErrNotLooker)
+	var life time.Duration
+	if fields.ExpiresIn != nil {
+		life = time.Duration(min(*fields.ExpiresIn, maxLife.Seconds()) * float64(time.Second))
 	}
-	life := maxLife
-	if seconds := *fields.ExpiresIn; seconds < maxLife.Seconds() {
-		life = time.Duration(seconds * float64(time.Second))
+	if life <= 0 {
+		return grant{}, fmt.Errorf("its expires_in is not a positive number: %w", ErrNotLooker)
 	}
 	return grant{fields.AccessToken, fields.TokenType, ans.sent, life}, nil
 }
@@ -399,7 +401,8 @@ func (e *scrubbedError) Is(target error) bool { return errors.Is(e.err, target) 
 
 // parseRetryAfter reads seconds or an HTTP date; 0 if the header has neither.
 func parseRetryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(header, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+	if header != "" && strings.Trim(header, "0123456789") == "" {
+		seconds, _ := strconv.ParseUint(header, 10, 64) // the largest number if it is too large
 		return time.Duration(min(seconds, uint64(maxLife/time.Second))) * time.Second
 	}
 	date, err := http.ParseTime(header)

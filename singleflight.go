@@ -54,7 +54,7 @@ type failure struct {
 // login gets one identity's token. It must return soon after ctx ends.
 type login func(ctx context.Context, e effort) (*token, error)
 
-// errAbandoned tells those who waited for a login that Logout overtook to ask once more.
+// errAbandoned tells those who waited for a login to ask once more: Logout overtook it.
 var errAbandoned = errors.New("lookerauth: logged out during the login")
 
 func newFlights(cfg Config, cache *Cache) *flights {
@@ -152,7 +152,14 @@ func (f *flights) fly(ctx context.Context, s *TokenSource, tries int, do login) 
 		t, err = do(ctx, e)
 		return err
 	})
-	return f.land(s, t, err)
+	if err != nil {
+		err = asLoginError(err, s.op(), s.userID)
+	}
+	t, err = f.land(s, t, err)
+	if err != nil && err != errAbandoned && !errors.Is(err, ErrClosed) {
+		f.cache.loginFailed(ctx, s, err)
+	}
+	return t, err
 }
 
 func (f *flights) takeOff(s *TokenSource, cancel context.CancelCauseFunc) error {
@@ -183,11 +190,13 @@ func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
 	}
 	if err == nil {
 		f.failures.Remove(s.userID)
-		f.cache.put(s, t, now)
+		if !f.cache.put(s, t, now) {
+			return nil, errAbandoned
+		}
 		return t, nil
 	}
 	if t != nil {
-		f.cache.discard(s, t)
+		f.cache.discard(s, t, "discarded")
 	}
 	if !abandoned && !f.closed {
 		f.holdDown(s, err, now)
@@ -211,23 +220,26 @@ func (f *flights) holdDown(s *TokenSource, err error, now time.Time) {
 }
 
 // abandon takes care that the login of s under way, if there is one, is for nothing.
-func (f *flights) abandon(s *TokenSource) {
+func (f *flights) abandon(s *TokenSource) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		return fmt.Errorf("lookerauth: %w", ErrClosed)
+	}
 	if flight := f.aloft[s.userID]; flight != nil {
 		flight.abandoned = true
 	}
+	return nil
 }
 
-// close lets no login start from now on, cancels those under way, and waits for them until ctx ends.
-func (f *flights) close(ctx context.Context) error {
+// close lets no login start or succeed from now on, and cancels those under way. They have ended when landed is done.
+func (f *flights) close() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.closed = true
 	for _, flight := range f.aloft {
 		flight.cancel(ErrClosed)
 	}
-	f.mu.Unlock()
-	return await(ctx, &f.landed)
 }
 
 // within reports whether an event that happened elapsed ago is less than d ago. One in the future is not: the clock was set
@@ -236,11 +248,13 @@ func within(elapsed, d time.Duration) bool {
 	return elapsed >= 0 && elapsed < d
 }
 
-// await waits for wg until ctx ends.
-func await(ctx context.Context, wg *sync.WaitGroup) error {
+// await waits for the groups, one after the other, until ctx ends.
+func await(ctx context.Context, groups ...*sync.WaitGroup) error {
 	done := make(chan struct{})
 	go func() {
-		wg.Wait()
+		for _, group := range groups {
+			group.Wait()
+		}
 		close(done)
 	}()
 	select {
@@ -270,7 +284,7 @@ func bounded(ctx context.Context, clock Clock, d time.Duration, f func(ctx conte
 func protect(f func() error) <-chan error {
 	result := make(chan error, 1)
 	go func() {
-		err := errors.New("lookerauth: code given to this package called runtime.Goexit, as t.FailNow does")
+		err := errors.New("code given to this package called runtime.Goexit, as t.FailNow does")
 		defer func() {
 			if r := recover(); r != nil {
 				err = panicError(r)
@@ -293,7 +307,7 @@ func panicError(value any) error {
 	for {
 		frame, more := frames.Next()
 		if frame.Func != nil && !isRuntime(frame.Function) || !more {
-			return fmt.Errorf("lookerauth: code given to this package panicked with %s in %s, line %d", what, frame.Function, frame.Line)
+			return fmt.Errorf("code given to this package panicked with %s in %s, line %d", what, frame.Function, frame.Line)
 		}
 	}
 }

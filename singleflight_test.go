@@ -61,7 +61,9 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 					var wg sync.WaitGroup
 					for range 10 {
 						wg.Go(func() {
-							if _, err := service.Token(); err == nil || strings.Contains(err.Error(), secret) {
+							_, err := service.Token()
+							var failed *lookerauth.LoginError
+							if !errors.As(err, &failed) || strings.Contains(err.Error(), secret) {
 								t.Errorf("got %v", err)
 							}
 						})
@@ -263,6 +265,20 @@ func TestMaxConcurrentLoginsBoundsTheCallsInFlight(t *testing.T) {
 func TestOneSlotIsEnoughForAUsersLogin(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxConcurrentLogins = 1 })
+		accessToken(t, cache.User("789"))
+	})
+}
+
+func TestUserLearnsThatTheServiceAccountsLoginTookTooLong(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Hour})
+		_, err := cache.User("789").Token()
+		var failed *lookerauth.LoginError
+		if !errors.As(err, &failed) || failed.Op != "login" || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Second)
 		accessToken(t, cache.User("789"))
 	})
 }

@@ -74,7 +74,9 @@ func (s *TokenSource) Logout(ctx context.Context) error {
 			return fmt.Errorf("lookerauth: user %q: %w", s.userID, err)
 		}
 	}
-	s.cache.flights.abandon(s)
+	if err := s.cache.flights.abandon(s); err != nil {
+		return err
+	}
 	return s.cache.logout(ctx, s.userID, s.cache.forget(s))
 }
 
@@ -128,13 +130,10 @@ func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
 	}
 	g, err := s.grant(ctx, e)
 	if err != nil {
-		c.stats.failedLogins.Add(1)
-		c.log(ctx, slog.LevelWarn, "login failed", slog.String("user_id", s.userID), slog.Any("error", err))
 		return nil, err
 	}
 	t := newToken(g, c.refreshBefore)
 	if err := s.prepare(ctx, t); err != nil {
-		c.stats.failedLogins.Add(1)
 		return t, err
 	}
 	c.stats.logins.Add(1)
@@ -154,10 +153,7 @@ func (s *TokenSource) prepare(ctx context.Context, t *token) error {
 	if err == nil {
 		return nil
 	}
-	c := &call{op: opLoginUser, userID: s.userID, secrets: []string{t.oauth.AccessToken}}
-	if s == s.cache.service {
-		c.op = opLogin
-	}
+	c := &call{op: s.op(), userID: s.userID, secrets: []string{t.oauth.AccessToken}}
 	return c.failed(fmt.Errorf("AfterLogin: %w", c.scrubError(err)))
 }
 
@@ -169,7 +165,7 @@ func (s *TokenSource) grant(ctx context.Context, e effort) (grant, error) {
 	}
 	admin, err := c.service.token(ctx)
 	if err != nil {
-		return grant{}, err
+		return grant{}, serviceError(ctx, err)
 	}
 	g, err := c.api.loginUser(ctx, e, s.userID, admin.header)
 	var failed *LoginError
@@ -178,12 +174,29 @@ func (s *TokenSource) grant(ctx context.Context, e effort) (grant, error) {
 	}
 	replacement, replaceErr := c.service.replace(ctx, admin)
 	if replaceErr != nil {
-		return grant{}, replaceErr
+		return grant{}, serviceError(ctx, replaceErr)
 	}
 	if replacement == admin {
 		return grant{}, err
 	}
 	return c.api.loginUser(ctx, e, s.userID, replacement.header)
+}
+
+// op is the call that logs this identity in.
+func (s *TokenSource) op() string {
+	if s == s.cache.service {
+		return opLogin
+	}
+	return opLoginUser
+}
+
+// serviceError is what a user's login fails with if the service account has no token. If the wait for it was cut short, it says
+// why, which the context's own error does not.
+func serviceError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &LoginError{Op: opLogin, Err: context.Cause(ctx)}
+	}
+	return err
 }
 
 // token is one of Looker's tokens, with the times that decide what it is good for. They are nanoseconds, since 1970 by the

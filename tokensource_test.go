@@ -172,6 +172,8 @@ func TestLifeOfATokenComesFromExpiresIn(t *testing.T) {
 		{`"expires_in":9223372036854775807`, day - 10*time.Second},
 		{`"expires_in":1e400`, 0},
 		{`"expires_in":0`, 0},
+		{`"expires_in":1e-10`, 0},
+		{`"expires_in":-1e300`, 0},
 		{`"expires_in":-1`, 0},
 		{`"expires_in":"3600"`, 0},
 		{`"expires_in":null`, 0},

@@ -88,7 +88,7 @@ func NewServer(clock lookerauth.Clock) *Server {
 	return start(clock, httptest.NewUnstartedServer(nil), nil)
 }
 
-// NewInMemoryServer starts a Server without a network: its Config and Client have a connection to it, and nobody else. It is
+// NewInMemoryServer starts a Server without a network: only its Config and its Transport reach it. It is
 // for tests within a bubble of testing/synctest, in which time stands still while something waits for a real network.
 func NewInMemoryServer(clock lookerauth.Clock) *Server {
 	listener := newPipeListener()

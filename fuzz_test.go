@@ -1,0 +1,233 @@
+package lookerauth_test
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lookerauth/lookerauth"
+)
+
+// fuzzClock stands still, and what waits for it waits for ever.
+type fuzzClock struct{}
+
+func (fuzzClock) Now() time.Time                       { return synctestEpoch }
+func (fuzzClock) After(time.Duration) <-chan time.Time { return nil }
+
+// fuzzCache is a Cache whose calls handle answers. Its logins have no time for a second try.
+func fuzzCache(t *testing.T, baseURL string, handle roundTripper) *lookerauth.Cache {
+	cache, err := lookerauth.New(lookerauth.Config{
+		BaseURL: baseURL, ClientID: testID, ClientSecret: testSecret, Transport: handle, Clock: fuzzClock{}, LoginTimeout: 1,
+	})
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = cache.Close(t.Context()) })
+	return cache
+}
+
+const fuzzToken = `{"access_token":"4QDk","token_type":"Bearer","expires_in":3600}`
+
+func FuzzTokenAnswer(f *testing.F) {
+	for _, body := range []string{fuzzToken, `{"message":"Not found"}`, `{"message":"` + testSecret + `"}`, `{"access_token":"a\nb","expires_in":1e400}`, "", "null", "\xff"} {
+		for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 429, 500, 99, -1} {
+			f.Add(body, status, "Retry-After", "1")
+		}
+	}
+	f.Fuzz(func(t *testing.T, body string, status int, name, value string) {
+		cache := fuzzCache(t, "https://looker.example", func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodDelete {
+				return respond(http.StatusNoContent, nil, ""), nil
+			}
+			return respond(status, http.Header{name: {value}}, body), nil
+		})
+		token, err := cache.ServiceAccount().Token()
+		if err == nil {
+			if status != http.StatusOK || token.AccessToken == "" || strings.ContainsAny(token.AccessToken, " \r\n\x00") ||
+				token.Expiry.After(synctestEpoch.Add(24*time.Hour)) || token.Expiry.Before(synctestEpoch) {
+				t.Errorf("%d %q became %q until %v", status, body, token.AccessToken, token.Expiry)
+			}
+			return
+		}
+		var failed *lookerauth.LoginError
+		if !errors.As(err, &failed) || failed.StatusCode != status || len(failed.Message) > 210 {
+			t.Errorf("%d %q became %#v", status, body, err)
+		}
+		if text := err.Error(); strings.Contains(text, testSecret) || strings.ContainsAny(text, "\r\n") {
+			t.Errorf("%d %q became %q", status, body, text)
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, header := range []string{"1", "3600", "0", "-1", "1.5", "99999999999999999999", "Sat, 01 Jan 2000 00:01:00 GMT", "Mon, 01 Jan 2300 00:00:00 GMT", "+1", " 1", "1 "} {
+		f.Add(header)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		cache := fuzzCache(t, "https://looker.example", func(*http.Request) (*http.Response, error) {
+			return respond(http.StatusTooManyRequests, http.Header{"Retry-After": {header}}, ""), nil
+		})
+		_, err := cache.ServiceAccount().Token()
+		var failed *lookerauth.LoginError
+		if !errors.As(err, &failed) || !errors.Is(err, lookerauth.ErrRateLimited) {
+			t.Fatalf("got %v", err)
+		}
+		want := time.Duration(0)
+		if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 && !strings.HasPrefix(header, "+") && !strings.HasPrefix(header, "-") {
+			want = min(time.Duration(min(seconds, 1e6))*time.Second, 24*time.Hour)
+		} else if strings.Trim(header, "0123456789") == "" && header != "" {
+			want = 24 * time.Hour // too many digits for an int
+		} else if date, err := http.ParseTime(header); err == nil && date.After(synctestEpoch) {
+			want = min(date.Sub(synctestEpoch), 24*time.Hour)
+		}
+		if failed.RetryAfter != want {
+			t.Errorf("%q became %v, want %v", header, failed.RetryAfter, want)
+		}
+	})
+}
+
+func FuzzUserID(f *testing.F) {
+	for _, userID := range []string{"789", "", ".", "..", "../logout", "a/b", "1?associative=false", "%2e%2e", `..\x`, "\x7f", "\xff", "ü", strings.Repeat("x", 256)} {
+		f.Add(userID)
+	}
+	f.Fuzz(func(t *testing.T, userID string) {
+		var sent []*url.URL
+		cache := fuzzCache(t, "https://looker.example/bi", func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodPost && !strings.HasSuffix(req.URL.EscapedPath(), "/login") {
+				sent = append(sent, req.URL)
+			}
+			return respond(http.StatusOK, nil, fuzzToken), nil
+		})
+		_, err := cache.User(userID).Token()
+		if err != nil {
+			if !errors.Is(err, lookerauth.ErrInvalidUserID) || len(sent) != 0 {
+				t.Errorf("%q: %v, %d calls", userID, err, len(sent))
+			}
+			return
+		}
+		if len(sent) != 1 {
+			t.Fatalf("%q: %d calls", userID, len(sent))
+		}
+		// What a server makes of the line on the wire.
+		u, err := url.ParseRequestURI(sent[0].RequestURI())
+		if err != nil {
+			t.Fatalf("%q: %v", userID, err)
+		}
+		escaped, ok := strings.CutPrefix(u.EscapedPath(), "/bi/api/4.0/login/")
+		decoded, err := url.PathUnescape(escaped)
+		if !ok || err != nil || decoded != userID || strings.ContainsAny(escaped, "/;") || u.RawQuery != "" || path.Clean(u.EscapedPath()) != u.EscapedPath() {
+			t.Errorf("%q was sent as %s", userID, u)
+		}
+	})
+}
+
+func FuzzOrigin(f *testing.F) {
+	for _, seed := range [][3]string{
+		{"https://looker.example", "https://looker.example/x", ""},
+		{"https://looker.example/bi", "https://looker.example/bi/x", ""},
+		{"https://looker.example/bi", "https://looker.example/bi/../x", ""},
+		{"https://looker.example/bi", "https://looker.example/bi/%252e%252e/x", ""},
+		{"https://looker.example/bi", `https://looker.example/bi/..%5cx`, ""},
+		{"https://looker.example/bi", "https://looker.example/bi/..;a/x", ""},
+		{"https://looker.example:19999", "https://looker.example/", "looker.example:19999"},
+		{"https://looker.example", "HTTPS://LOOKER.EXAMPLE:443/", "evil.example"},
+		{"http://[::1]:80", "http://[::1]/", ""},
+		{"http://[::1]", "http://[::1%25lo]/", ""},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	f.Fuzz(func(t *testing.T, base, target, host string) {
+		cache := fuzzCache(t, base, func(*http.Request) (*http.Response, error) {
+			return respond(http.StatusOK, nil, fuzzToken), nil
+		})
+		req, err := http.NewRequest(http.MethodGet, target, nil)
+		if err != nil {
+			t.Skip(err)
+		}
+		req.Host = host
+		sent := false
+		_, err = cache.ServiceAccount().Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			sent = req.Header.Get("Authorization") != ""
+			return respond(http.StatusOK, nil, ""), nil
+		})).RoundTrip(req)
+		if sent == errors.Is(err, lookerauth.ErrForeignOrigin) {
+			t.Fatalf("sent: %v, error %v", sent, err)
+		}
+		b, _ := url.Parse(base)
+		u, _ := url.Parse(target)
+		hosts := sameHost(b, b.Host, u.Host) && (host == "" || sameHost(b, b.Host, host))
+		if sent && !(b.Scheme == u.Scheme && hosts && below(strings.TrimRight(b.Path, "/"), u.EscapedPath())) {
+			t.Errorf("a token for %s went to %s (Host: %s)", base, target, host)
+		}
+		// What is plainly below must not be refused.
+		if !sent && host == "" && strings.HasPrefix(target, strings.TrimRight(base, "/")+"/") && plain(u.Path) && u.User == nil {
+			t.Errorf("a token for %s did not go to %s", base, target)
+		}
+	})
+}
+
+// sameHost states the rule of hosts anew: equal but for case, with the scheme's own port where there is none.
+func sameHost(base *url.URL, a, b string) bool {
+	split := func(hostport string) (string, string) {
+		u := url.URL{Host: hostport}
+		port := u.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
+		}
+		return strings.ToLower(u.Hostname()), port
+	}
+	hostA, portA := split(a)
+	hostB, portB := split(b)
+	return hostA == hostB && portA == portB
+}
+
+// below states the rule of paths anew: however often the path is decoded, and whatever is taken for a slash or a parameter,
+// it leads to the prefix or below.
+func below(prefix, escaped string) bool {
+	if prefix == "" {
+		return true
+	}
+	for decoded := escaped; ; {
+		segments := strings.Split(strings.ReplaceAll(decoded, `\`, "/"), "/")
+		for i := range segments {
+			segments[i], _, _ = strings.Cut(segments[i], ";")
+		}
+		for _, form := range []string{decoded, strings.Join(segments, "/")} {
+			clean := path.Clean(form)
+			if clean != prefix && !strings.HasPrefix(clean, prefix+"/") {
+				return false
+			}
+		}
+		next := decodeOnce(decoded)
+		if next == decoded {
+			return true
+		}
+		decoded = next
+	}
+}
+
+// decodeOnce decodes what is percent-encoded, and leaves a stray percent sign as it is.
+func decodeOnce(s string) string {
+	var out []byte
+	for i := 0; i < len(s); i++ {
+		if i+2 < len(s) && s[i] == '%' {
+			if char, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				out = append(out, byte(char))
+				i += 2
+				continue
+			}
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+// plain reports whether a path has nothing that could mean two things.
+func plain(p string) bool {
+	return path.Clean(p) == p && strings.Trim(p, "/abcdefghijklmnopqrstuvwxyz0123456789") == ""
+}
