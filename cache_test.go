@@ -226,11 +226,29 @@ func TestStalledLogoutsDoNotHoldUpLogins(t *testing.T) {
 	})
 }
 
+func TestTokenThatLivesLongerAtLookerIsLoggedOut(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: 5 * time.Second})
+		accessToken(t, cache.User("789"))
+		time.Sleep(time.Hour - 4*time.Second) // expired here, where life starts with the request; not there
+		if n := looker.Alive()["789"]; n != 1 {
+			t.Fatalf("%d tokens alive before Close", n)
+		}
+		if err := cache.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if alive := looker.Alive(); len(alive) != 0 {
+			t.Errorf("alive at Looker: %v", alive)
+		}
+	})
+}
+
 func TestExpiredTokensAreNotLoggedOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.User("789"))
-		time.Sleep(time.Hour)
+		time.Sleep(2 * time.Hour)
 		if err := cache.Close(t.Context()); err != nil {
 			t.Error(err)
 		}

@@ -258,8 +258,11 @@ func (t *token) fresh(now int64) bool { return uint64(now-t.sent) < uint64(t.fre
 // expired reports whether t must not be served any more.
 func (t *token) expired(now int64) bool { return now-t.sent >= t.usable }
 
-// dead reports whether Looker itself lets t expire by now.
-func (t *token) dead(now int64) bool { return now >= t.oauth.Expiry.UnixNano() }
+// dead reports whether Looker itself has let t expire by now. It counts from its answer, which came after the login was sent.
+func (t *token) dead(now int64) bool { return now >= t.oauth.Expiry.Add(answerTime).UnixNano() }
+
+// answerTime is longer than the answer to a login takes.
+const answerTime = time.Minute
 
 // retire makes every copy of t out of date.
 func (t *token) retire() { t.freshFor.Store(0) }
