@@ -21,8 +21,8 @@
 //	|------------------- fresh -------------------|---- aging ----|---- unusable ----|
 //	                                  at most RefreshBefore, or a quarter of the life
 //
-// A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only who finds no
-// usable token waits, and all who do wait for the same login. A token that nobody uses is not refreshed.
+// A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
+// finds no usable token waits, and all that do wait for the same login. A token that nobody uses is not refreshed.
 //
 // # Guarantees
 //

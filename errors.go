@@ -25,7 +25,7 @@ var (
 	// allows. LoginError.RetryAfter says how long to wait.
 	ErrRateLimited = errors.New("too many logins: Looker asks for a pause")
 
-	// ErrNotLooker: something else than a Looker API answered, such as a proxy, a login page or Looker's web port.
+	// ErrNotLooker: something other than a Looker API answered, such as a proxy, a login page or Looker's web port.
 	ErrNotLooker = errors.New("the answer did not come from a Looker API: " +
 		"check the base URL (the API of a self-hosted Looker has a port of its own, usually 19999)")
 

@@ -46,7 +46,7 @@ const ServiceAccount = ""
 // ServiceAccountID is the user id that the service account has at Looker, as GET /user shows it.
 const ServiceAccountID = "1"
 
-// Server is a fake Looker API. All its methods are safe for concurrent use and do not block, but for Close.
+// Server is a fake Looker API. Its zero value is of no use: start one with NewServer or NewInMemoryServer. All its methods are safe for concurrent use and do not block, but for Close.
 type Server struct {
 	// URL is the base URL, without /api/4.0.
 	URL string
@@ -155,7 +155,7 @@ func (s *Server) SetAdmin(admin bool) {
 	s.admin = admin
 }
 
-// SetUsers says which users exist. At first every id does.
+// SetUsers says which users exist; none if it is given none. At first every id does.
 func (s *Server) SetUsers(userIDs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +165,8 @@ func (s *Server) SetUsers(userIDs ...string) {
 	}
 }
 
-// SetTokenLife sets how long new tokens live; an hour at first. Logins answer it in whole seconds.
+// SetTokenLife sets how long new tokens live; an hour at first. Logins answer it in whole
+// seconds: use one or more.
 func (s *Server) SetTokenLife(life time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
