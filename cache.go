@@ -48,7 +48,6 @@ func New(cfg Config) (*Cache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	logger := cfg.Logger
 	cfg = cfg.withDefaults()
 	users, err := simplelru.NewLRU[string, *TokenSource](cfg.MaxUsers, nil)
 	if err != nil {
@@ -56,7 +55,7 @@ func New(cfg Config) (*Cache, error) {
 	}
 	c := &Cache{
 		clock:         cfg.Clock,
-		logger:        logger,
+		logger:        cfg.Logger,
 		refreshBefore: cfg.RefreshBefore,
 		loginTimeout:  cfg.LoginTimeout,
 		maxUsers:      cfg.MaxUsers,

@@ -69,10 +69,8 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 // It blocks until Looker has answered or ctx ends. If it fails with a *LoginError, the token may live until it expires, but
 // nobody gets it from here any more.
 func (s *TokenSource) Logout(ctx context.Context) error {
-	if s != s.cache.service {
-		if err := validateUserID(s.userID); err != nil {
-			return fmt.Errorf("lookerauth: user %q: %w", s.userID, err)
-		}
+	if err := s.validate(); err != nil {
+		return err
 	}
 	if err := s.cache.flights.abandon(s); err != nil {
 		return err
@@ -102,12 +100,21 @@ func (s *TokenSource) tokenFromCache(ctx context.Context, now int64) (*token, er
 }
 
 func (s *TokenSource) wait(ctx context.Context) (*token, error) {
-	if s != s.cache.service {
-		if err := validateUserID(s.userID); err != nil {
-			return nil, fmt.Errorf("lookerauth: user %q: %w", s.userID, err)
-		}
+	if err := s.validate(); err != nil {
+		return nil, err
 	}
 	return s.cache.flights.get(ctx, s, s.logIn)
+}
+
+// validate refuses a user id that cannot be one. The service account has none.
+func (s *TokenSource) validate() error {
+	if s == s.cache.service {
+		return nil
+	}
+	if err := validateUserID(s.userID); err != nil {
+		return fmt.Errorf("lookerauth: user %q: %w", s.userID, err)
+	}
+	return nil
 }
 
 // rejectionInterval is the least time between two logins of an identity that come from 401s: an endpoint that always answers
