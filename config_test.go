@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
 )
 
 const (
@@ -92,6 +95,49 @@ func TestEveryBadFieldIsNamed(t *testing.T) {
 			t.Errorf("%s is not in: %v", field, err)
 		}
 	}
+}
+
+func TestDefaultsAreAsDocumented(t *testing.T) {
+	t.Run("LoginTimeout", func(t *testing.T) {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Hour})
+			before := time.Now()
+			if _, err := newCache(t, looker).ServiceAccount().Token(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(before); took != 30*time.Second {
+				t.Errorf("a stalled login took %v", took)
+			}
+		})
+	})
+	t.Run("MaxConcurrentLogins", func(t *testing.T) {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			cache := newCache(t, looker)
+			accessToken(t, cache.ServiceAccount())
+			looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Second})
+			before := time.Now()
+			var wg sync.WaitGroup
+			for i := range 17 {
+				wg.Go(func() { accessToken(t, cache.User(fmt.Sprint(i))) })
+			}
+			wg.Wait()
+			if took := time.Since(before); took != 2*time.Second {
+				t.Errorf("17 logins of a second each took %v, want 2 s as 16 are made at once", took)
+			}
+		})
+	})
+	t.Run("MaxUsers", func(t *testing.T) {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins(looker) })
+			for i := range 10_001 {
+				accessToken(t, cache.User(fmt.Sprint(i)))
+			}
+			if stats := cache.Stats(); stats.Users != 10_000 || stats.Evictions != 1 {
+				t.Errorf("%+v", stats)
+			}
+		})
+	})
+	// RefreshBefore: TestTokensMintedTogetherAgeApart.
 }
 
 func TestConfigShowsNoSecret(t *testing.T) {

@@ -234,6 +234,45 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 	})
 }
 
+func TestShorterPauseDoesNotEndALongerOne(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.ServiceAccount())
+		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
+			switch call.UserID {
+			case "long":
+				return &lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}}
+			case "short":
+				return &lookertest.Fault{Delay: time.Second, Status: 429, Header: http.Header{"Retry-After": {"60"}}}
+			}
+			return nil
+		})
+		var wg sync.WaitGroup
+		for _, userID := range []string{"short", "long"} {
+			wg.Go(func() { _, _ = cache.User(userID).Token() })
+		}
+		wg.Wait()
+		time.Sleep(30 * time.Minute)
+		if _, err := cache.User("789").Token(); !errors.Is(err, lookerauth.ErrRateLimited) {
+			t.Errorf("half-way through the longer pause: %v", err)
+		}
+	})
+}
+
+func TestLogoutIsRetried(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		accessToken(t, user)
+		looker.Fail(lookertest.Logout, 2, lookertest.Fault{Status: 503})
+		if err := user.Logout(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := looker.Alive()["789"]; n != 0 {
+			t.Errorf("%d tokens alive", n)
+		}
+	})
+}
+
 func TestQueuedLoginsHeedThePause(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxConcurrentLogins = 2 })

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,6 +183,39 @@ func TestFailureThatWillNotPassHoldsDownForHalfAMinute(t *testing.T) {
 			accessToken(t, service)
 		})
 	}
+}
+
+func TestOldestFailureIsForgottenBeyondTenThousand(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var calls atomic.Int64
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+			cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+				if req.Method == http.MethodPost && strings.Contains(req.URL.Path, "/login/") {
+					calls.Add(1)
+					return respond(http.StatusNotFound, nil, `{"message":"Not found"}`), nil
+				}
+				return looker.Transport().RoundTrip(req)
+			})
+		})
+		ask := func(userID string) int64 {
+			before := calls.Load()
+			if _, err := cache.User(userID).Token(); !errors.Is(err, lookerauth.ErrUserNotFound) {
+				t.Errorf("got %v", err)
+			}
+			return calls.Load() - before
+		}
+		ask("first")
+		for i := range 9_999 {
+			ask(fmt.Sprint(i))
+		}
+		if n := ask("first"); n != 0 {
+			t.Errorf("%d calls for the oldest of 10,000 failures, want it held down", n)
+		}
+		ask("one more")
+		if n := ask("first"); n != 1 {
+			t.Errorf("%d calls for the oldest of 10,001 failures, want it forgotten", n)
+		}
+	})
 }
 
 func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {

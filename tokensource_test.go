@@ -153,6 +153,41 @@ func TestTokensMintedTogetherAgeApart(t *testing.T) {
 	})
 }
 
+func TestAgingTakesAtMostAQuarterOfTheLife(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		looker.SetTokenLife(400 * time.Second) // usable for 390, of which RefreshBefore alone would leave 90
+		cache := newCache(t, looker)
+		service := cache.ServiceAccount()
+		accessToken(t, service)
+		time.Sleep(289 * time.Second)
+		accessToken(t, service)
+		synctest.Wait()
+		if n := cache.Stats().Refreshes; n != 0 {
+			t.Errorf("%d refreshes in the first three quarters of the life", n)
+		}
+		time.Sleep(22 * time.Second) // the window opens at 290, and a fifth of it later at the latest
+		accessToken(t, service)
+		synctest.Wait()
+		if n := cache.Stats().Refreshes; n != 1 {
+			t.Errorf("%d refreshes when a fifth of the window had passed, want 1", n)
+		}
+	})
+}
+
+func TestLifeStartsWhenTheLoginIsSent(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: 5 * time.Second})
+		sent := time.Now()
+		token, err := newCache(t, looker).ServiceAccount().Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life := token.Expiry.Sub(sent); life != time.Hour {
+			t.Errorf("the token expires %v after its login was sent, want an hour", life)
+		}
+	})
+}
+
 // synctestEpoch is when time starts in a bubble.
 var synctestEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 

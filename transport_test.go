@@ -261,6 +261,34 @@ func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
 	}
 }
 
+func TestTokenIsNotSentAgainOnceARedirectLedAway(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		next := map[string]string{
+			looker.URL + "/1":            "https://elsewhere.example/",
+			"https://elsewhere.example/": looker.URL + "/2",
+			looker.URL + "/2":            looker.URL + "/3", // Looker's own redirect, on a way that somebody else chose
+		}
+		var authorized []string
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.Header.Get("Authorization") != "" {
+				authorized = append(authorized, req.URL.Path)
+			}
+			if to := next[req.URL.String()]; to != "" {
+				return respond(http.StatusTemporaryRedirect, http.Header{"Location": {to}}, ""), nil
+			}
+			return respond(http.StatusOK, nil, ""), nil
+		})
+		client := &http.Client{Transport: newCache(t, looker).User("789").Transport(base)}
+		resp, err := client.Get(looker.URL + "/1")
+		if err != nil || resp.Request.URL.Path != "/3" {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		if len(authorized) != 1 || authorized[0] != "/1" {
+			t.Errorf("the token was sent to %v, want /1 alone", authorized)
+		}
+	})
+}
+
 func TestRevokedTokenIsReplacedByOneLogin(t *testing.T) {
 	looker := lookertest.NewServer(nil)
 	defer looker.Close()
@@ -343,6 +371,9 @@ func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 			}
 		}
 		checkCalls(t, looker, 1, 2)
+		if n := looker.Calls(lookertest.Request); n != 101 {
+			t.Errorf("100 requests were sent as %d, want one of them twice", n)
+		}
 		time.Sleep(10 * time.Second)
 		resp, err := client.Get(looker.URL + "/api/4.0/looks")
 		if err != nil {
@@ -350,6 +381,25 @@ func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 		}
 		resp.Body.Close()
 		checkCalls(t, looker, 1, 3)
+	})
+}
+
+func TestReplayClosesThe401sBody(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		body := &closeRecorder{Reader: strings.NewReader("Requires authentication.")}
+		answers := []*http.Response{{StatusCode: http.StatusUnauthorized, Body: body}, respond(http.StatusOK, nil, "")}
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			defer func() { answers = answers[1:] }()
+			return answers[0], nil
+		})
+		req, _ := http.NewRequest(http.MethodGet, looker.URL, nil)
+		resp, err := newCache(t, looker).User("789").Transport(base).RoundTrip(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		if !body.closed {
+			t.Error("the body of the 401 was not closed")
+		}
 	})
 }
 

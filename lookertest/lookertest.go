@@ -46,7 +46,8 @@ const ServiceAccount = ""
 // ServiceAccountID is the user id that the service account has at Looker, as GET /user shows it.
 const ServiceAccountID = "1"
 
-// Server is a fake Looker API. Its zero value is of no use: start one with NewServer or NewInMemoryServer. All its methods are safe for concurrent use and do not block, but for Close.
+// Server is a fake Looker API. Its zero value is of no use: start one with NewServer or NewInMemoryServer. All its methods are
+// safe for concurrent use and do not block, but for Close.
 type Server struct {
 	// URL is the base URL, without /api/4.0.
 	URL string
@@ -88,8 +89,8 @@ func NewServer(clock lookerauth.Clock) *Server {
 	return start(clock, httptest.NewUnstartedServer(nil), nil)
 }
 
-// NewInMemoryServer starts a Server without a network: only its Config and its Transport reach it. It is
-// for tests within a bubble of testing/synctest, in which time stands still while something waits for a real network.
+// NewInMemoryServer starts a Server without a network: only its Config and its Transport reach it. It is for tests within a
+// bubble of testing/synctest, in which time stands still while something waits for a real network.
 func NewInMemoryServer(clock lookerauth.Clock) *Server {
 	listener := newPipeListener()
 	return start(clock, &httptest.Server{Listener: listener, Config: &http.Server{}}, listener.dial)
@@ -165,8 +166,7 @@ func (s *Server) SetUsers(userIDs ...string) {
 	}
 }
 
-// SetTokenLife sets how long new tokens live; an hour at first. Logins answer it in whole
-// seconds: use one or more.
+// SetTokenLife sets how long new tokens live; an hour at first. Logins answer it in whole seconds: use one or more.
 func (s *Server) SetTokenLife(life time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,286 @@
+package lookertest_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// caller makes calls of a Server as they are on the wire, without the library.
+type caller struct {
+	t      *testing.T
+	looker *lookertest.Server
+	api    string // the version's path
+}
+
+// simulate runs test in simulated time.
+func simulate(t *testing.T, test func(t *testing.T, c caller)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		looker := lookertest.NewInMemoryServer(nil)
+		t.Cleanup(looker.Close)
+		test(t, caller{t, looker, "/api/4.0"})
+	})
+}
+
+// call returns the status and the fields of the answer; 0 if the connection was closed without one.
+func (c caller) call(method, path, authorization, body string) (int, map[string]any) {
+	c.t.Helper()
+	req, err := http.NewRequest(method, c.looker.URL+c.api+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	if path == "/login" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := c.looker.Transport().RoundTrip(req)
+	if err != nil {
+		return 0, nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var fields map[string]any
+	if len(text) > 0 && json.Unmarshal(text, &fields) != nil {
+		c.t.Fatalf("%s %s: answered %d %s", method, path, resp.StatusCode, text)
+	}
+	return resp.StatusCode, fields
+}
+
+// login returns the service account's Authorization header.
+func (c caller) login() string {
+	c.t.Helper()
+	cfg := c.looker.Config()
+	form := url.Values{"client_id": {cfg.ClientID}, "client_secret": {cfg.ClientSecret}}
+	return c.authorization(c.call(http.MethodPost, "/login", "", form.Encode()))
+}
+
+// loginUser returns a user's Authorization header.
+func (c caller) loginUser(userID string) string {
+	c.t.Helper()
+	return c.authorization(c.call(http.MethodPost, "/login/"+url.PathEscape(userID), c.login(), ""))
+}
+
+func (c caller) authorization(status int, token map[string]any) string {
+	c.t.Helper()
+	if status != http.StatusOK {
+		c.t.Fatalf("login answered %d: %v", status, token)
+	}
+	return "token " + token["access_token"].(string)
+}
+
+// want fails the test if the call is not answered with this status.
+func (c caller) want(status int, method, path, authorization string) map[string]any {
+	c.t.Helper()
+	got, fields := c.call(method, path, authorization, "")
+	if got != status {
+		c.t.Errorf("%s %s: answered %d %v, want %d", method, path, got, fields, status)
+	}
+	if status >= 400 && (fields["message"] == nil || fields["documentation_url"] == nil) {
+		c.t.Errorf("%s %s: %v is not one of Looker's errors", method, path, fields)
+	}
+	return fields
+}
+
+func TestTokenAnswerIsLookers(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		for _, version := range []string{"3.0", "3.1", "4.0"} {
+			c.api = "/api/" + version
+			_, token := c.call(http.MethodPost, "/login/789", c.login(), "")
+			_, hasRefreshToken := token["refresh_token"]
+			text, _ := token["access_token"].(string)
+			if len(text) != 40 || token["token_type"] != "Bearer" || token["expires_in"] != 3600.0 || hasRefreshToken != (version == "4.0") {
+				t.Errorf("%s: %v", version, token)
+			}
+		}
+	})
+}
+
+func TestUserIDIsANumberIn3xAndAStringIn40(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		for version, want := range map[string]any{"3.0": 789.0, "3.1": 789.0, "4.0": "789"} {
+			c.api = "/api/" + version
+			if got := c.want(200, http.MethodGet, "/user", c.loginUser("789"))["id"]; got != want {
+				t.Errorf("%s: the id is %#v, want %#v", version, got, want)
+			}
+		}
+	})
+}
+
+func TestWrongKeyIsAnsweredNotFound(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.SetKey("new", "key")
+		for form, want := range map[string]int{
+			"client_id=new&client_secret=key":   200,
+			"client_id=new&client_secret=wrong": 404,
+			"client_id=new":                     404,
+			"":                                  404,
+		} {
+			if got, _ := c.call(http.MethodPost, "/login", "", form); got != want {
+				t.Errorf("%q: answered %d, want %d", form, got, want)
+			}
+		}
+		if got, _ := c.call(http.MethodPost, "/login?client_id=new&client_secret=key", "", ""); got != 404 {
+			t.Errorf("a key in the query: answered %d, want 404", got)
+		}
+	})
+}
+
+func TestOnlyAnAdminActsAsAUserWhoExists(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		admin, user := c.login(), c.loginUser("789")
+		c.want(401, http.MethodPost, "/login/790", "")
+		c.want(401, http.MethodPost, "/login/790", "token unknown")
+		c.want(403, http.MethodPost, "/login/790", user)
+		c.looker.SetUsers("789")
+		c.want(404, http.MethodPost, "/login/790", admin)
+		c.want(200, http.MethodPost, "/login/789", admin)
+		c.looker.SetAdmin(false)
+		c.want(403, http.MethodPost, "/login/789", admin)
+	})
+}
+
+func TestTokenDiesWhenItsLifeEnds(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.SetTokenLife(time.Minute)
+		token := c.loginUser("789")
+		time.Sleep(time.Minute - 1)
+		c.want(200, http.MethodGet, "/user", token)
+		if n := c.looker.Alive()["789"]; n != 1 {
+			t.Errorf("%d tokens alive, want 1", n)
+		}
+		time.Sleep(1)
+		c.want(401, http.MethodGet, "/user", token)
+		if alive := c.looker.Alive(); len(alive) != 0 {
+			t.Errorf("alive: %v", alive)
+		}
+	})
+}
+
+func TestEachLoginMintsANewTokenAndLeavesTheOthers(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		first, second := c.loginUser("789"), c.loginUser("789")
+		if first == second {
+			t.Error("the same token twice")
+		}
+		c.want(200, http.MethodGet, "/user", first)
+		c.want(204, http.MethodDelete, "/logout", first)
+		c.want(401, http.MethodGet, "/user", first)
+		c.want(401, http.MethodDelete, "/logout", first)
+		c.want(200, http.MethodGet, "/user", second)
+	})
+}
+
+func TestRevokeKillsOneIdentitysTokens(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		one, another, other := c.loginUser("1"), c.loginUser("1"), c.loginUser("2")
+		if n := c.looker.Revoke("1"); n != 2 {
+			t.Errorf("%d revoked, want 2", n)
+		}
+		c.want(401, http.MethodGet, "/user", one)
+		c.want(401, http.MethodGet, "/user", another)
+		c.want(200, http.MethodGet, "/user", other)
+		if n := c.looker.RevokeAll(); n != 4 { // the other's, and three of the service account
+			t.Errorf("%d revoked, want 4", n)
+		}
+		c.want(401, http.MethodGet, "/user", other)
+	})
+}
+
+func TestHeaderIsTokenOrBearer(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		token := strings.TrimPrefix(c.login(), "token ")
+		c.want(200, http.MethodGet, "/user", "token "+token)
+		c.want(200, http.MethodGet, "/user", "Bearer "+token)
+		c.want(401, http.MethodGet, "/user", "Basic "+token)
+		c.want(401, http.MethodGet, "/user", token)
+	})
+}
+
+func TestWorkspaceIsTheTokensOwn(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		one, other := c.loginUser("789"), c.loginUser("789")
+		status, session := c.call(http.MethodPatch, "/session", one, `{"workspace_id":"dev"}`)
+		if status != 200 || session["workspace_id"] != "dev" || session["sudo_user_id"] != lookertest.ServiceAccountID {
+			t.Errorf("answered %d %v", status, session)
+		}
+		for token, want := range map[string]string{one: "dev", other: "production", c.login(): "production"} {
+			if got := c.want(200, http.MethodGet, "/session", token)["workspace_id"]; got != want {
+				t.Errorf("a session is in %v, want %s", got, want)
+			}
+		}
+		if status, _ := c.call(http.MethodPatch, "/session", one, `{"workspace_id":"nowhere"}`); status != 400 {
+			t.Errorf("a workspace that is none: answered %d, want 400", status)
+		}
+	})
+}
+
+func TestFaultsAreMetInTurnAndCounted(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		token := c.loginUser("789")
+		c.looker.Fail(lookertest.Request, 1, lookertest.Fault{Status: 503})
+		c.looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
+			if call.Op != lookertest.Request || call.UserID != "789" {
+				return nil
+			}
+			return &lookertest.Fault{Drop: true}
+		})
+		// POST, as net/http sends a GET again by itself.
+		c.want(503, http.MethodPost, "/looks", token)
+		if status, _ := c.call(http.MethodPost, "/looks", token, ""); status != 0 {
+			t.Errorf("answered %d, want a closed connection", status)
+		}
+		c.looker.FailFunc(nil)
+		c.want(200, http.MethodPost, "/looks", token)
+		if n := c.looker.CallsAs(lookertest.Request, "789"); n != 3 {
+			t.Errorf("%d calls, want 3", n)
+		}
+		if n := c.looker.Calls(lookertest.Login); n != 1 {
+			t.Errorf("%d calls of login, want 1", n)
+		}
+	})
+}
+
+func TestDelayTakesTimeOfTheServersClock(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		token := c.login()
+		c.looker.Fail(lookertest.Request, 1, lookertest.Fault{Delay: time.Minute})
+		before := time.Now()
+		c.want(200, http.MethodGet, "/user", token)
+		if took := time.Since(before); took != time.Minute {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestLoginThatItsCallerLeftHasNoEffect(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Minute})
+		client := &http.Client{Transport: c.looker.Transport(), Timeout: time.Second}
+		cfg := c.looker.Config()
+		_, err := client.PostForm(cfg.BaseURL+c.api+"/login", url.Values{"client_id": {cfg.ClientID}, "client_secret": {cfg.ClientSecret}})
+		if err == nil {
+			t.Error("answered before the delay had passed")
+		}
+		time.Sleep(time.Hour)
+		if alive := c.looker.Alive(); len(alive) != 0 {
+			t.Errorf("alive: %v", alive)
+		}
+	})
+}
