@@ -293,9 +293,11 @@ func (c *Cache) alive(t *token, now int64) []string {
 //
 // It blocks until all that is done, or until ctx ends; it then returns an error that says how many tokens may be alive. After
 // it no goroutine of the Cache is left, if the functions and interfaces in the Config return when their context ends. To
-// close again does nothing.
+// close again, or meanwhile, does nothing.
 func (c *Cache) Close(ctx context.Context) error {
-	c.flights.close()
+	if !c.flights.close() {
+		return nil
+	}
 	users := c.forgetUsers()
 	service := c.forget(c.service)
 	err := await(ctx, &c.flights.landed)

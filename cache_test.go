@@ -226,6 +226,29 @@ func TestStalledLogoutsDoNotHoldUpLogins(t *testing.T) {
 	})
 }
 
+func TestSecondCloseDoesNotCutTheFirstShort(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, maxUsers(1))
+		looker.Fail(lookertest.Logout, -1, lookertest.Fault{Delay: time.Second})
+		accessToken(t, cache.User("1"))
+		accessToken(t, cache.User("2")) // evicts the other, whose logout takes a second
+		closed := make(chan error)
+		go func() { closed <- cache.Close(t.Context()) }()
+		synctest.Wait()
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := cache.Close(ended); err != nil {
+			t.Errorf("the second Close: %v", err)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("the first Close: %v", err)
+		}
+		if alive := looker.Alive(); len(alive) != 0 {
+			t.Errorf("alive at Looker: %v", alive)
+		}
+	})
+}
+
 func TestTokenThatLivesLongerAtLookerIsLoggedOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)

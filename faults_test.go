@@ -19,7 +19,7 @@ import (
 
 var (
 	faultSeed = flag.Uint64("faults.seed", 0, "seed of the fault suite; 0 for a new one")
-	faultTime = flag.Duration("faults.time", 0, "how long the fault suite runs, in simulated time; 0: not at all")
+	faultTime = flag.Duration("faults.time", 2*time.Minute, "how long the fault suite runs, in simulated time")
 )
 
 const (
@@ -33,9 +33,6 @@ const (
 
 // TestFaults has workers send requests through a bad day of Looker's, and checks what must hold on any day.
 func TestFaults(t *testing.T) {
-	if *faultTime == 0 {
-		t.Skip("the fault suite runs with -faults.time=2m")
-	}
 	seed := *faultSeed
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -242,7 +239,9 @@ func (d *badDay) check(t *testing.T, stats lookerauth.Stats) {
 	if float64(stats.Logins) > limit {
 		t.Errorf("%d logins, want %.0f at most", stats.Logins, limit)
 	}
-	if d.failed == 0 || d.failed > d.requests/2 {
+	// The service account's login may well be answered by something else than Looker a few times in a row, which holds all
+	// users down for half a minute each time.
+	if d.failed == 0 || d.failed > d.requests*9/10 {
 		t.Errorf("%d of %d requests failed: these are no faults to learn from", d.failed, d.requests)
 	}
 }

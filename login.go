@@ -321,6 +321,12 @@ func (c *call) failed(cause error) *LoginError {
 	return &LoginError{Op: c.op, UserID: c.userID, Err: cause}
 }
 
+// afterLoginFailed is the error of a login that Looker granted and AfterLogin failed. What that says may quote the token.
+func afterLoginFailed(op, userID, accessToken string, cause error) *LoginError {
+	c := &call{op: op, userID: userID, secrets: []string{accessToken}}
+	return c.failed(fmt.Errorf("AfterLogin: %w", c.scrubError(cause)))
+}
+
 // noAnswer is the error of a call that was sent and not answered in full.
 func (c *call) noAnswer(ctx context.Context, cause error) *LoginError {
 	if ctx.Err() != nil {

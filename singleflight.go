@@ -156,7 +156,7 @@ func (f *flights) fly(ctx context.Context, s *TokenSource, tries int, do login) 
 		err = asLoginError(err, s.op(), s.userID)
 	}
 	t, err = f.land(s, t, err)
-	if err != nil && err != errAbandoned && !errors.Is(err, ErrClosed) {
+	if ownFailure(s, err) != nil {
 		f.cache.loginFailed(ctx, s, err)
 	}
 	return t, err
@@ -198,25 +198,25 @@ func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
 	if t != nil {
 		f.cache.discard(s, t, "discarded")
 	}
-	if !abandoned && !f.closed {
-		f.holdDown(s, err, now)
+	if failed := ownFailure(s, err); failed != nil {
+		last, _ := f.failures.Peek(s.userID)
+		d := min(max(2*last.holdDown, minHoldDown), maxHoldDown)
+		if failed.final() {
+			d = maxHoldDown
+		}
+		f.failures.Add(s.userID, failure{err, now, d})
 	}
 	return nil, err
 }
 
-// holdDown keeps the identity from logging in for a while. mu is held.
-func (f *flights) holdDown(s *TokenSource, err error, now time.Time) {
+// ownFailure is what went wrong with a login of s itself. It is nil if err is the service account's, which is counted, logged
+// and held down there, or stands for Logout or Close.
+func ownFailure(s *TokenSource, err error) *LoginError {
 	var failed *LoginError
-	isLoginError := errors.As(err, &failed)
-	if isLoginError && failed.UserID != s.userID {
-		return // the service account's failure, which holds the service account down
+	if errors.As(err, &failed) && failed.UserID == s.userID {
+		return failed
 	}
-	last, _ := f.failures.Peek(s.userID)
-	d := min(max(2*last.holdDown, minHoldDown), maxHoldDown)
-	if isLoginError && failed.final() {
-		d = maxHoldDown
-	}
-	f.failures.Add(s.userID, failure{err, now, d})
+	return nil
 }
 
 // abandon takes care that the login of s under way, if there is one, is for nothing.
@@ -232,14 +232,19 @@ func (f *flights) abandon(s *TokenSource) error {
 	return nil
 }
 
-// close lets no login start or succeed from now on, and cancels those under way. They have ended when landed is done.
-func (f *flights) close() {
+// close lets no login start or succeed from now on, and cancels those under way. They have ended when landed is done. It
+// reports whether it is the first call.
+func (f *flights) close() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
 	f.closed = true
 	for _, flight := range f.aloft {
 		flight.cancel(ErrClosed)
 	}
+	return true
 }
 
 // within reports whether an event that happened elapsed ago is less than d ago. One in the future is not: the clock was set

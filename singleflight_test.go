@@ -229,6 +229,9 @@ func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
 		if _, err := cache.User("789").Token(); err == nil {
 			t.Error("no error while the service account is held down")
 		}
+		if n := cache.Stats().FailedLogins; n != 1 {
+			t.Errorf("%d failed logins, want the service account's alone", n)
+		}
 		time.Sleep(100 * time.Millisecond)
 		accessToken(t, cache.User("789"))
 	})

@@ -160,8 +160,7 @@ func (s *TokenSource) prepare(ctx context.Context, t *token) error {
 	if err == nil {
 		return nil
 	}
-	c := &call{op: s.op(), userID: s.userID, secrets: []string{t.oauth.AccessToken}}
-	return c.failed(fmt.Errorf("AfterLogin: %w", c.scrubError(err)))
+	return afterLoginFailed(s.op(), s.userID, t.oauth.AccessToken, err)
 }
 
 // grant makes the call: login for the service account, login_user, authorized by the service account, for a user.
