@@ -239,6 +239,9 @@ func (d *badDay) check(t *testing.T, stats lookerauth.Stats) {
 	if float64(stats.Logins) > limit {
 		t.Errorf("%d logins, want %.0f at most", stats.Logins, limit)
 	}
+	if stats.Rejections > uint64(d.revocations) {
+		t.Errorf("%d current tokens were rejected, but only %d revoked", stats.Rejections, d.revocations)
+	}
 	// The service account's login may well be answered by something else than Looker a few times in a row, which holds all
 	// users down for half a minute each time.
 	if d.failed == 0 || d.failed > d.requests*9/10 {

@@ -2,6 +2,7 @@ package lookerauth_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,6 +19,28 @@ func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
 	for _, block := range blocks {
 		if !strings.Contains(examples, block[1]) {
 			t.Errorf("not in example_test.go:\n%s", block[1])
+		}
+	}
+}
+
+var testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+
+func TestReadmeNamesTestsThatExist(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, file := range files {
+		tests.WriteString(unindented(t, file))
+	}
+	names := testName.FindAllStringSubmatch(unindented(t, "README.md"), -1)
+	if len(names) < 20 {
+		t.Fatalf("found %d tests in the README", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(tests.String(), "func "+name[1]+"(") {
+			t.Errorf("there is no %s", name[1])
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/lookerauth/lookerauth"
@@ -240,19 +239,30 @@ func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
 func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		service := newCache(t, looker).ServiceAccount()
-		accessToken(t, service)
-		time.Sleep(55*time.Minute + 50*time.Second)
-		calls := looker.Calls(lookertest.Login)
-		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 503})
-		for second := range 180 {
-			accessToken(t, service)
-			synctest.Wait()
-			if second == 179 {
-				if n := looker.Calls(lookertest.Login) - calls; n > 12 || n < 5 {
-					t.Errorf("Looker saw %d tries in 3 minutes", n)
-				}
+		first := accessToken(t, service)
+		time.Sleep(54*time.Minute + 50*time.Second) // the refresh window opens
+		looker.Fail(lookertest.Login, -1, lookertest.Fault{Delay: time.Second, Status: 503})
+		for second := range 4 * 60 {
+			before := time.Now()
+			if accessToken(t, service) != first || time.Since(before) != 0 {
+				t.Fatalf("a caller noticed after %d s", second)
 			}
 			time.Sleep(time.Second)
+			if n := looker.Calls(lookertest.Login) - 1; second == 3*60 && (n > 12 || n < 5) {
+				t.Errorf("Looker saw %d tries in 3 minutes", n)
+			}
+		}
+		looker.Fail(lookertest.Login, 0, lookertest.Fault{})
+		for range 30 {
+			before := time.Now()
+			accessToken(t, service)
+			if time.Since(before) != 0 {
+				t.Error("a caller waited for the refresh")
+			}
+			time.Sleep(time.Second)
+		}
+		if accessToken(t, service) == first {
+			t.Error("the token was not replaced half a minute after the outage")
 		}
 	})
 }
