@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,7 @@ func (c *Cache) User(userID string) *TokenSource {
 	if ok {
 		return s
 	}
-	return &TokenSource{cache: c, userID: userID}
+	return &TokenSource{cache: c, userID: strings.Clone(userID)} // which may be a piece of something large
 }
 
 // Stats says what a Cache holds now, and counts what it did since it was made.
@@ -123,11 +124,11 @@ func (c *Cache) Stats() Stats {
 	}
 }
 
-// isRecent reports whether s is as good as at the front of the LRU. Moving it there takes a lock that excludes all others, so
+// isRecent reports whether t's identity is as good as at the front of the LRU. Moving it there takes a lock that excludes all others, so
 // it is done again only after a sixteenth of the cache has been replaced. Two users are therefore in the wrong order only if
 // fewer than MaxUsers/16 others, rounded up, were taken in between their last uses.
-func (c *Cache) isRecent(s *TokenSource) bool {
-	return c.added.Load()-s.touched.Load() <= uint64(c.maxUsers-1)/16
+func (c *Cache) isRecent(t *token) bool {
+	return c.added.Load()-t.touched.Load() <= uint64(c.maxUsers-1)/16
 }
 
 // current returns the token of s's identity, moves it to the front of the LRU, and keeps it in s. It is nil if there is none
@@ -140,11 +141,11 @@ func (c *Cache) current(s *TokenSource) *token {
 		return nil
 	}
 	t := holder.held.Load()
-	s.held.Store(t)
-	s.touched.Store(c.added.Load())
-	if t == nil || t.rejected {
+	if t == nil || t.retired() { // rejected, and not yet replaced
 		return nil
 	}
+	t.touched.Store(c.added.Load())
+	s.held.Store(t)
 	return t
 }
 
@@ -163,7 +164,7 @@ func (c *Cache) holder(s *TokenSource) *TokenSource {
 func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t.freshFor.Load() == 0 {
+	if t.retired() {
 		return false
 	}
 	holder := c.holder(s)
@@ -173,19 +174,24 @@ func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 		c.users.Add(s.userID, s)
 		c.added.Add(1)
 	} else if last := holder.held.Load(); last != t && last != nil {
-		last.retire()
-		t.rejectedAt = last.rejectedAt
-		if last.rejected {
-			c.discard(s, last, "rejected") // it may be alive all the same, if it was not to blame for the 401
-		} else {
-			t.predecessor = last
-			t.forgetDead(now.UnixNano())
-		}
+		c.succeed(last, t, s, now)
 	}
+	t.touched.Store(c.added.Load())
 	holder.held.Store(t)
-	holder.touched.Store(c.added.Load())
 	s.held.Store(t)
 	return true
+}
+
+// succeed makes t the successor of last, which was s's identity's token until now. mu is held.
+func (c *Cache) succeed(last, t *token, s *TokenSource, now time.Time) {
+	t.rejectedAt = last.rejectedAt
+	if last.retired() {
+		c.discard(s, last, "rejected") // it may be alive all the same, if it was not to blame for the 401
+		return
+	}
+	last.retire()
+	t.predecessor = last
+	t.forgetDead(now.UnixNano())
 }
 
 // makeRoom evicts a user if the cache is full. mu is held.
@@ -216,11 +222,11 @@ func (c *Cache) dropLocked(s *TokenSource, accessToken string, interval time.Dur
 		return false
 	}
 	t := holder.held.Load()
-	if t == nil || t.rejected || t.oauth.AccessToken != accessToken || uint64(now-t.rejectedAt) < uint64(interval) {
+	if t == nil || t.retired() || t.oauth.AccessToken != accessToken || uint64(now-t.rejectedAt) < uint64(interval) {
 		return false
 	}
 	t.retire()
-	t.rejected, t.rejectedAt = true, now
+	t.rejectedAt = now
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -73,6 +74,46 @@ func TestUserUsedWithinASixteenthOfTheCacheIsNotEvicted(t *testing.T) {
 		if n := looker.CallsAs(lookertest.LoginUser, "regular"); n != 1 {
 			t.Errorf("the regular logged in %d times", n)
 		}
+	})
+}
+
+// Recency is measured in users taken in. One that was used later than another may be evicted before it, but only if fewer
+// than a sixteenth of the cache were taken in between.
+func TestEvictionOrderIsWrongByASixteenthOfTheCacheAtMost(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const size, wrong = 64, 3
+		evicted := make(chan string, 1)
+		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
+			if call.Op == lookertest.Logout {
+				evicted <- call.UserID
+			}
+			return nil
+		})
+		cache := newCache(t, looker, maxUsers(size))
+		takenIn, lastUse := 0, map[string]int{} // lastUse is what takenIn was then
+		random := rand.New(rand.NewPCG(1, 2))
+		for range 4000 {
+			userID := fmt.Sprint(random.ExpFloat64() * 2 * size)[:2] // few users often, many rarely
+			accessToken(t, cache.User(userID))
+			if _, cached := lastUse[userID]; !cached {
+				takenIn++
+			}
+			lastUse[userID] = takenIn
+			if len(lastUse) <= size {
+				continue
+			}
+			gone := <-evicted
+			for other, used := range lastUse {
+				if lastUse[gone]-used > wrong {
+					t.Fatalf("%s was evicted, used when %d users had been taken in, rather than %s, used at %d", gone, lastUse[gone], other, used)
+				}
+			}
+			delete(lastUse, gone)
+		}
+		if n := cache.Stats().Evictions; n < 500 {
+			t.Errorf("only %d evictions", n)
+		}
+		looker.FailFunc(nil)
 	})
 }
 

@@ -128,7 +128,7 @@ func TestDefaultsAreAsDocumented(t *testing.T) {
 	})
 	t.Run("MaxUsers", func(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins(looker) })
+			cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins() })
 			for i := range 10_001 {
 				accessToken(t, cache.User(fmt.Sprint(i)))
 			}

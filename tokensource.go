@@ -28,21 +28,24 @@ type TokenSource struct {
 	// held is the token last seen. In the TokenSource that the cache holds it is the identity's token; in any other it is a
 	// copy, which says itself when it is out of date.
 	held atomic.Pointer[token]
-
-	// touched is the value of Cache.added when the identity was last moved to the front of the LRU through this TokenSource.
-	touched atomic.Uint64
 }
 
 var _ oauth2.TokenSource = (*TokenSource)(nil)
 
-// Token is TokenContext without a context: it waits for as long as a login takes.
+// Token is TokenContext without a context: it waits for as long as a login takes. The token is the caller's own, as
+// oauth2.ReuseTokenSource, which is in oauth2.NewClient, writes to the one that it gets.
 func (s *TokenSource) Token() (*oauth2.Token, error) {
-	return s.TokenContext(context.Background())
+	t, err := s.token(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	own := t.oauth
+	return &own, nil
 }
 
 // TokenContext returns a token that is good for at least another 10 seconds (or another tenth of its life, if that is less).
 // Its Expiry is the true one, its TokenType "token", as Looker documents the header; Extra("token_type") is what Looker said.
-// It is shared: treat it as read-only.
+// It is shared, which saves an allocation: treat it as read-only.
 //
 // It blocks only while there is no such token. When ctx ends first it returns ctx's error at once, and the login goes on for
 // others. The error of a login is a *LoginError, or one around ErrInvalidUserID or ErrClosed; after a failure, callers get
@@ -81,7 +84,7 @@ func (s *TokenSource) Logout(ctx context.Context) error {
 // token is TokenContext, and every request's way.
 func (s *TokenSource) token(ctx context.Context) (*token, error) {
 	now := s.cache.clock.Now().UnixNano()
-	if t := s.held.Load(); t != nil && t.fresh(now) && s.cache.isRecent(s) {
+	if t := s.held.Load(); t != nil && t.fresh(now) && s.cache.isRecent(t) {
 		return t, nil
 	}
 	return s.tokenFromCache(ctx, now)
@@ -206,20 +209,23 @@ func serviceError(ctx context.Context, err error) error {
 }
 
 // token is one of Looker's tokens, with the times that decide what it is good for. They are nanoseconds, since 1970 by the
-// wall clock where they are points in time: monotonic time stops while a machine sleeps, and tokens age all the same.
+// wall clock where they are points in time: monotonic time stops while a machine sleeps, and tokens age all the same. There
+// may be a million of them: nothing is held twice.
 type token struct {
-	oauth  oauth2.Token // its AccessToken is a part of header, not a copy
-	header string       // the Authorization header
-	sent   int64        // when the login was sent, where the token's life starts
-	usable int64        // how long after sent it is served at all
+	// What every request looks at comes first, to be on one line of the processor's cache.
 
-	// freshFor is how long after sent the token is served without another thought. It is 0 from the moment on at which the
-	// token is not the identity's current one any more, so that every copy of it is known to be out of date.
+	sent int64 // when the login was sent, where the token's life starts
+
+	// freshFor is how long after sent the token is served without another thought. It is 0 once the token is retired: replaced,
+	// evicted, logged out or rejected. Every copy of it is then known to be out of date.
 	freshFor atomic.Int64
 
-	rejected    bool   // guarded by Cache.mu: it must not be served, only be followed by another
-	rejectedAt  int64  // guarded by Cache.mu: when this identity's token was last dropped for a 401; noRejection if never
-	predecessor *token // guarded by Cache.mu: the token before, as long as Looker may still accept it
+	touched atomic.Uint64 // what Cache.added was when the identity was last moved to the front of the LRU
+
+	oauth       oauth2.Token // its AccessToken is a part of header, not a copy
+	header      string       // the Authorization header
+	rejectedAt  int64        // guarded by Cache.mu: when this identity's token was last dropped for a 401; noRejection if never
+	predecessor *token       // guarded by Cache.mu: the token before, as long as Looker may still accept it
 }
 
 // noRejection is longer ago than any interval.
@@ -228,11 +234,10 @@ const noRejection = math.MinInt64
 // bearerExtra is shared by all tokens, as nearly all have this type.
 var bearerExtra = map[string]any{"token_type": "Bearer"}
 
-// newToken says when a token ages and expires: it is usable until 10 s before its expiry, or for nine tenths of its life if
-// that is shorter. Aging starts refreshBefore earlier, but no more than a quarter of the life, and is spread at random over
-// the first fifth of that time, so that tokens minted together are not renewed together.
+// newToken says when a token ages: refreshBefore before it stops being usable, but no more than a quarter of its life, and
+// spread at random over the first fifth of that time, so that tokens minted together are not renewed together.
 func newToken(g grant, refreshBefore time.Duration) *token {
-	usable := g.life - min(10*time.Second, g.life/10)
+	usable := usable(g.life)
 	window := min(refreshBefore, g.life/4, usable)
 	fresh := usable - window + rand.N(window/5+1)
 
@@ -250,7 +255,6 @@ func newToken(g grant, refreshBefore time.Duration) *token {
 		oauth:      *oauth.WithExtra(extra),
 		header:     header,
 		sent:       g.sent.UnixNano(),
-		usable:     int64(usable),
 		rejectedAt: noRejection,
 	}
 	t.freshFor.Store(int64(fresh))
@@ -262,7 +266,14 @@ func newToken(g grant, refreshBefore time.Duration) *token {
 func (t *token) fresh(now int64) bool { return uint64(now-t.sent) < uint64(t.freshFor.Load()) }
 
 // expired reports whether t must not be served any more.
-func (t *token) expired(now int64) bool { return now-t.sent >= t.usable }
+func (t *token) expired(now int64) bool {
+	life := t.oauth.Expiry.UnixNano() - t.sent
+	return now-t.sent >= int64(usable(time.Duration(life)))
+}
+
+// usable is how long a token may be served at all: until 10 s before its expiry, or for nine tenths of its life if that is
+// shorter.
+func usable(life time.Duration) time.Duration { return life - min(10*time.Second, life/10) }
 
 // dead reports whether Looker itself has let t expire by now. It counts from its answer, which came after the login was sent.
 func (t *token) dead(now int64) bool { return now >= t.oauth.Expiry.Add(answerTime).UnixNano() }
@@ -272,6 +283,8 @@ const answerTime = time.Minute
 
 // retire makes every copy of t out of date.
 func (t *token) retire() { t.freshFor.Store(0) }
+
+func (t *token) retired() bool { return t.freshFor.Load() == 0 }
 
 // forgetDead cuts those predecessors off that Looker has let expire by now. Cache.mu is held.
 func (t *token) forgetDead(now int64) {

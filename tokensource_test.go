@@ -339,6 +339,37 @@ func TestTokenIsOneForOAuth2(t *testing.T) {
 	})
 }
 
+func TestReuseTokenSourcesOfOneUserDoNotRace(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if token, err := oauth2.ReuseTokenSource(nil, user).Token(); err != nil || !token.Valid() { // writes to the token
+					t.Errorf("got %v, %v", token, err)
+				}
+			})
+		}
+		wg.Wait()
+		checkCalls(t, looker, 1, 1)
+	})
+}
+
+func TestFreshTokenCostsNoAllocation(t *testing.T) {
+	looker := lookertest.NewInMemoryServer(nil)
+	defer looker.Close()
+	cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins() })
+	kept, ctx := cache.User("789"), t.Context()
+	for name, get := range map[string]func() (*oauth2.Token, error){
+		"a kept TokenSource": func() (*oauth2.Token, error) { return kept.TokenContext(ctx) },
+		"a user's id":        func() (*oauth2.Token, error) { return cache.User("789").TokenContext(ctx) },
+	} {
+		if n := testing.AllocsPerRun(100, func() { must(get()) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
 func TestTokenTypeIsWhatLookerSaid(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		looker.Fail(lookertest.Login, 1, lookertest.Fault{Body: `{"access_token":"a","token_type":"token","expires_in":3600}`})

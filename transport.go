@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -179,10 +180,10 @@ func (t *Transport) withoutToken(req *http.Request, err error) (*http.Response, 
 
 // send sends a copy of the request with this body, which it closes, and this token; without any if that is nil.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, tok *token) (*http.Response, error) {
-	clone := req.WithContext(req.Context())
-	clone.Body = body
-	clone.Header = cloneHeader(req.Header, tok)
-	resp, err := t.base.RoundTrip(clone)
+	out := &outgoing{request: *req}
+	out.request.Body = body
+	out.request.Header = cloneHeader(req.Header, tok, out.values[:0])
+	resp, err := t.base.RoundTrip(&out.request)
 	if resp != nil {
 		// The caller's own request, which tells no token to those who log the response.
 		resp.Request = req
@@ -190,14 +191,20 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, tok *token) (*ht
 	return resp, err
 }
 
+// outgoing is a copy of a request, in one allocation with room for the values of its header.
+type outgoing struct {
+	request http.Request
+	values  [8]string
+}
+
 // cloneHeader copies the header, with tok's Authorization instead of the one it may have. All values are in one slice, no
-// part of which has room to grow into the next.
-func cloneHeader(header http.Header, tok *token) http.Header {
+// part of which has room to grow into the next: in all, if that has the capacity.
+func cloneHeader(header http.Header, tok *token, all []string) http.Header {
 	n := 1
 	for _, values := range header {
 		n += len(values)
 	}
-	all := make([]string, 0, n)
+	all = slices.Grow(all, n)
 	clone := make(http.Header, len(header)+1)
 	for name, values := range header {
 		if strings.EqualFold(name, "Authorization") {
@@ -233,7 +240,8 @@ func (t *Transport) guard(req *http.Request) (tokenless bool, err error) {
 // origin is where tokens may go: a scheme, a host and a port, and the paths below a prefix.
 type origin struct {
 	scheme string
-	host   string // lower case, with its port even if that is the scheme's own
+	host   string // lower case
+	port   string // even if it is the scheme's own
 	prefix string // as on the wire, without a slash at the end; "" if there is none
 }
 
@@ -243,16 +251,17 @@ func newOrigin(baseURL string) origin {
 	if err != nil {
 		panic(err) // the Config was validated
 	}
-	return origin{u.Scheme, hostPort(u.Scheme, u.Host), u.EscapedPath()}
+	host, port := hostPort(u.Scheme, u.Host)
+	return origin{u.Scheme, host, port, u.EscapedPath()}
 }
 
 // covers reports whether the request leads below the origin, by all that a server or a proxy might look at.
 func (o origin) covers(req *http.Request) bool {
 	u := req.URL
-	if u == nil || u.Opaque != "" || !strings.EqualFold(u.Scheme, o.scheme) || hostPort(o.scheme, u.Host) != o.host {
+	if u == nil || u.Opaque != "" || !strings.EqualFold(u.Scheme, o.scheme) || !o.isAt(u.Host) {
 		return false
 	}
-	if req.Host != "" && req.Host != u.Host && hostPort(o.scheme, req.Host) != o.host {
+	if req.Host != "" && req.Host != u.Host && !o.isAt(req.Host) {
 		return false
 	}
 	if o.prefix == "" {
@@ -273,16 +282,26 @@ func (o origin) left(req *http.Request) bool {
 	return false
 }
 
-// hostPort is the host in lower case, with its port.
-func hostPort(scheme, host string) string {
-	host = strings.ToLower(strings.TrimSuffix(host, ":"))
-	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
-		return host
+// isAt reports whether host, which may have a port, is the origin's.
+func (o origin) isAt(host string) bool {
+	name, port := hostPort(o.scheme, host)
+	return name == o.host && port == o.port
+}
+
+// hostPort splits a host, in lower case, from its port, which is the scheme's own if it has none.
+func hostPort(scheme, host string) (name, port string) {
+	host = strings.ToLower(host)
+	colon := strings.LastIndexByte(host, ':')
+	if colon > strings.LastIndexByte(host, ']') {
+		host, port = host[:colon], host[colon+1:]
 	}
-	if strings.EqualFold(scheme, "http") {
-		return host + ":80"
+	switch {
+	case port != "":
+		return host, port
+	case scheme == "http":
+		return host, "80"
 	}
-	return host + ":443"
+	return host, "443"
 }
 
 var percentEncoded = regexp.MustCompile("%[0-9A-Fa-f]{2}")

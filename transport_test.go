@@ -3,11 +3,13 @@ package lookerauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +117,57 @@ func TestCallersRequestIsNotTouched(t *testing.T) {
 	})
 }
 
+func TestHeaderOfAnySizeIsSentWhole(t *testing.T) {
+	for values := range 20 {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			req, _ := http.NewRequest(http.MethodGet, looker.URL, nil)
+			for i := range values {
+				req.Header.Add(fmt.Sprint("X-Half-", i/2), fmt.Sprint(i))
+			}
+			want := req.Header.Clone()
+			base := roundTripper(func(r *http.Request) (*http.Response, error) {
+				want.Set("Authorization", r.Header.Get("Authorization"))
+				if !reflect.DeepEqual(r.Header, want) {
+					t.Errorf("sent %v, want %v", r.Header, want)
+				}
+				for name := range r.Header {
+					r.Header[name] = append(r.Header[name], "new") // must not end up in the next one
+				}
+				for name, values := range r.Header {
+					if len(values) != len(want[name])+1 || values[0] != want[name][0] {
+						t.Errorf("%s became %v", name, values)
+					}
+				}
+				return respond(http.StatusOK, nil, ""), nil
+			})
+			if _, err := newCache(t, looker).User("789").Transport(base).RoundTrip(req); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestRoundTripAllocatesThrice(t *testing.T) {
+	looker := lookertest.NewInMemoryServer(nil)
+	defer looker.Close()
+	cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins() })
+	answer := &http.Response{StatusCode: http.StatusOK}
+	base := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })
+	req, _ := http.NewRequestWithContext(lookerauth.WithUser(t.Context(), "789"), http.MethodGet, looker.URL, nil)
+	for i := range 4 {
+		req.Header.Set(fmt.Sprint("X-", i), "value")
+	}
+	for name, transport := range map[string]*lookerauth.Transport{
+		"a TokenSource's": cache.User("789").Transport(base),
+		"a Cache's":       cache.Transport(base),
+	} {
+		// The request with room for the header's values, the header's map, and the one group of entries in that.
+		if n := testing.AllocsPerRun(100, func() { must(transport.RoundTrip(req)) }); n > 3 {
+			t.Errorf("%s Transport: %v allocations", name, n)
+		}
+	}
+}
+
 func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 	for _, test := range []struct {
 		base, request, host string
@@ -165,7 +218,7 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				cache := newCache(t, looker, func(cfg *lookerauth.Config) {
 					cfg.BaseURL = test.base
-					cfg.Transport = answerLogins(looker)
+					cfg.Transport = answerLogins()
 				})
 				sent := false
 				base := roundTripper(func(req *http.Request) (*http.Response, error) {
@@ -186,8 +239,8 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 	}
 }
 
-// answerLogins is a base that answers logins as looker would, wherever they go, and knows no logout.
-func answerLogins(looker *lookertest.Server) http.RoundTripper {
+// answerLogins is a base that answers logins as Looker would, wherever they go, and knows no logout.
+func answerLogins() http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.Method == http.MethodDelete {
 			return respond(http.StatusNoContent, nil, ""), nil
