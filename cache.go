@@ -30,18 +30,23 @@ type Cache struct {
 	api           *api
 	flights       *flights
 	service       *TokenSource
-	stats         counters
+	logoutContext context.Context // of background logouts
+	cancelLogouts context.CancelFunc
 
 	// added counts the users that were taken into the LRU. It is the clock by which recency is measured, as only a user who
 	// comes in can push another one out.
 	added atomic.Uint64
 
-	mu    sync.RWMutex                         // held for look-ups only; guards users, and the fields of tokens that say so
-	users *simplelru.LRU[string, *TokenSource] // by user id; each holds a token, usable or to be replaced
+	// What is above is hardly ever written; each look-up writes to mu, which must not take what is above out of the
+	// caches of the other cores.
+	_ [64]byte
 
-	logouts       sync.WaitGroup // background logouts; none is added once Close's flights have landed
-	logoutContext context.Context
-	cancelLogouts context.CancelFunc
+	mu           sync.RWMutex                   // held for look-ups only; guards what is below, and the fields of tokens that say so
+	users        *simplelru.LRU[string, *token] // by user id; usable or to be replaced
+	serviceToken *token                         // likewise; nil if there is none
+
+	stats   counters
+	logouts sync.WaitGroup // background logouts; none is added once Close's flights have landed
 }
 
 // New makes a Cache. It makes no call and does not block. The error names every bad field of cfg.
@@ -50,7 +55,7 @@ func New(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	users, err := simplelru.NewLRU[string, *TokenSource](cfg.MaxUsers, nil)
+	users, err := simplelru.NewLRU[string, *token](cfg.MaxUsers, nil)
 	if err != nil {
 		return nil, fmt.Errorf("lookerauth: MaxUsers: %w", err)
 	}
@@ -80,10 +85,10 @@ func (c *Cache) ServiceAccount() *TokenSource { return c.service }
 // block. An id that cannot be one makes every call of the TokenSource fail with ErrInvalidUserID.
 func (c *Cache) User(userID string) *TokenSource {
 	c.mu.RLock()
-	s, ok := c.users.Peek(userID)
+	t, ok := c.users.Peek(userID)
 	c.mu.RUnlock()
 	if ok {
-		return s
+		return &t.source
 	}
 	return &TokenSource{cache: c, userID: strings.Clone(userID)} // which may be a piece of something large
 }
@@ -136,11 +141,7 @@ func (c *Cache) isRecent(t *token) bool {
 func (c *Cache) current(s *TokenSource) *token {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	holder := c.holder(s)
-	if holder == nil {
-		return nil
-	}
-	t := holder.held.Load()
+	t := c.kept(s)
 	if t == nil || t.retired() { // rejected, and not yet replaced
 		return nil
 	}
@@ -149,14 +150,13 @@ func (c *Cache) current(s *TokenSource) *token {
 	return t
 }
 
-// holder returns the TokenSource that holds the token of s's identity, and makes it the most recently used; nil if there is
-// none. mu is held.
-func (c *Cache) holder(s *TokenSource) *TokenSource {
+// kept returns the token of s's identity, and makes it the most recently used; nil if there is none. mu is held.
+func (c *Cache) kept(s *TokenSource) *token {
 	if s == c.service {
-		return s
+		return c.serviceToken
 	}
-	holder, _ := c.users.Get(s.userID)
-	return holder
+	t, _ := c.users.Get(s.userID)
+	return t
 }
 
 // put makes t the token of s's identity, and evicts the least recently used user if that is one too many. It reports whether t
@@ -167,26 +167,29 @@ func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 	if t.retired() {
 		return false
 	}
-	holder := c.holder(s)
-	if holder == nil {
-		holder = s
-		c.makeRoom()
-		c.users.Add(s.userID, s)
-		c.added.Add(1)
-	} else if last := holder.held.Load(); last != t && last != nil {
-		c.succeed(last, t, s, now)
+	last := c.kept(s)
+	if last != nil && last != t {
+		c.succeed(last, t, now)
+	}
+	if s == c.service {
+		c.serviceToken = t
+	} else {
+		if last == nil {
+			c.makeRoom()
+			c.added.Add(1)
+		}
+		c.users.Add(s.userID, t)
 	}
 	t.touched.Store(c.added.Load())
-	holder.held.Store(t)
 	s.held.Store(t)
 	return true
 }
 
-// succeed makes t the successor of last, which was s's identity's token until now. mu is held.
-func (c *Cache) succeed(last, t *token, s *TokenSource, now time.Time) {
+// succeed makes t the successor of last, which was its identity's token until now. mu is held.
+func (c *Cache) succeed(last, t *token, now time.Time) {
 	t.rejectedAt = last.rejectedAt
 	if last.retired() {
-		c.discard(s, last, "rejected") // it may be alive all the same, if it was not to blame for the 401
+		c.discard(last, "rejected") // it may be alive all the same, if it was not to blame for the 401
 		return
 	}
 	last.retire()
@@ -201,7 +204,7 @@ func (c *Cache) makeRoom() {
 	}
 	_, oldest, _ := c.users.RemoveOldest()
 	c.stats.evictions.Add(1)
-	c.discard(oldest, oldest.held.Load(), "evicted")
+	c.discard(oldest, "evicted")
 }
 
 // drop takes the token out of service if it is the current one of s's identity, and if no other was dropped for this identity
@@ -217,11 +220,7 @@ func (c *Cache) drop(s *TokenSource, accessToken string, interval time.Duration)
 func (c *Cache) dropLocked(s *TokenSource, accessToken string, interval time.Duration, now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	holder := c.holder(s)
-	if holder == nil {
-		return false
-	}
-	t := holder.held.Load()
+	t := c.kept(s)
 	if t == nil || t.retired() || t.oauth.AccessToken != accessToken || uint64(now-t.rejectedAt) < uint64(interval) {
 		return false
 	}
@@ -234,28 +233,27 @@ func (c *Cache) dropLocked(s *TokenSource, accessToken string, interval time.Dur
 func (c *Cache) forget(s *TokenSource) *token {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	holder := c.holder(s)
-	if holder == nil {
+	t := c.kept(s)
+	if t == nil {
 		return nil
 	}
-	if holder != c.service {
+	if s == c.service {
+		c.serviceToken = nil
+	} else {
 		c.users.Remove(s.userID)
 	}
-	t := holder.held.Swap(nil)
-	if t != nil {
-		t.retire()
-	}
+	t.retire()
 	return t
 }
 
 // discard logs out a token that is not the identity's any more, in the background and as well as that goes. event says why.
-func (c *Cache) discard(s *TokenSource, t *token, event string) {
+func (c *Cache) discard(t *token, event string) {
 	t.retire()
 	c.logouts.Add(1)
 	protect(func() error {
 		defer c.logouts.Done()
-		c.log(c.logoutContext, slog.LevelDebug, event, slog.String("user_id", s.userID))
-		return c.logout(c.logoutContext, s.userID, t)
+		c.log(c.logoutContext, slog.LevelDebug, event, slog.String("user_id", t.source.userID))
+		return c.logout(c.logoutContext, t.source.userID, t)
 	})
 }
 
@@ -343,11 +341,9 @@ func (c *Cache) forgetUsers() map[string]*token {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tokens := make(map[string]*token, c.users.Len())
-	for _, userID := range c.users.Keys() {
-		s, _ := c.users.Peek(userID)
-		t := s.held.Swap(nil)
+	for _, t := range c.users.Values() {
 		t.retire()
-		tokens[userID] = t
+		tokens[t.source.userID] = t
 	}
 	c.users.Purge()
 	return tokens

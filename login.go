@@ -291,9 +291,9 @@ func (a *api) grant(ctx context.Context, e effort, c *call) (grant, error) {
 // parseGrant trusts nothing: anyone between here and Looker may have answered.
 func parseGrant(ans answer) (grant, error) {
 	var fields struct {
-		AccessToken string   `json:"access_token"`
-		TokenType   string   `json:"token_type"`
-		ExpiresIn   *float64 `json:"expires_in"` // seconds
+		AccessToken string  `json:"access_token"`
+		TokenType   string  `json:"token_type"`
+		ExpiresIn   float64 `json:"expires_in"` // seconds
 	}
 	if err := json.Unmarshal(ans.body, &fields); err != nil {
 		return grant{}, fmt.Errorf("its body is not an access token in JSON: %w", ErrNotLooker)
@@ -301,10 +301,7 @@ func parseGrant(ans answer) (grant, error) {
 	if !isHeaderToken(fields.AccessToken) {
 		return grant{}, fmt.Errorf("its access_token is missing or malformed: %w", ErrNotLooker)
 	}
-	var life time.Duration
-	if fields.ExpiresIn != nil {
-		life = time.Duration(min(*fields.ExpiresIn, maxLife.Seconds()) * float64(time.Second))
-	}
+	life := time.Duration(min(fields.ExpiresIn, maxLife.Seconds()) * float64(time.Second))
 	if life <= 0 {
 		return grant{}, fmt.Errorf("its expires_in is not a positive number: %w", ErrNotLooker)
 	}

@@ -196,7 +196,7 @@ func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
 		return t, nil
 	}
 	if t != nil {
-		f.cache.discard(s, t, "discarded")
+		f.cache.discard(t, "discarded")
 	}
 	if failed := ownFailure(s, err); failed != nil {
 		last, _ := f.failures.Peek(s.userID)

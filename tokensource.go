@@ -23,11 +23,8 @@ import (
 // works for as long as its Cache is open, whether its token is still cached or not.
 type TokenSource struct {
 	cache  *Cache
-	userID string // "" for the service account, and for an invalid id
-
-	// held is the token last seen. In the TokenSource that the cache holds it is the identity's token; in any other it is a
-	// copy, which says itself when it is out of date.
-	held atomic.Pointer[token]
+	held   atomic.Pointer[token] // the identity's token when it was last asked for; it says itself when it is out of date
+	userID string                // "" for the service account, and for an invalid id
 }
 
 var _ oauth2.TokenSource = (*TokenSource)(nil)
@@ -142,7 +139,7 @@ func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := newToken(g, c.refreshBefore)
+	t := newToken(s, g)
 	if err := s.prepare(ctx, t); err != nil {
 		return t, err
 	}
@@ -214,7 +211,8 @@ func serviceError(ctx context.Context, err error) error {
 type token struct {
 	// What every request looks at comes first, to be on one line of the processor's cache.
 
-	sent int64 // when the login was sent, where the token's life starts
+	source TokenSource // its identity's, for those who look the user up; holds this token
+	sent   int64       // when the login was sent, where the token's life starts
 
 	// freshFor is how long after sent the token is served without another thought. It is 0 once the token is retired: replaced,
 	// evicted, logged out or rejected. Every copy of it is then known to be out of date.
@@ -234,11 +232,11 @@ const noRejection = math.MinInt64
 // bearerExtra is shared by all tokens, as nearly all have this type.
 var bearerExtra = map[string]any{"token_type": "Bearer"}
 
-// newToken says when a token ages: refreshBefore before it stops being usable, but no more than a quarter of its life, and
-// spread at random over the first fifth of that time, so that tokens minted together are not renewed together.
-func newToken(g grant, refreshBefore time.Duration) *token {
+// newToken makes a token of s's identity. It ages refreshBefore before it stops being usable, but no more than a quarter of its
+// life, and spread at random over the first fifth of that time, so that tokens minted together are not renewed together.
+func newToken(s *TokenSource, g grant) *token {
 	usable := usable(g.life)
-	window := min(refreshBefore, g.life/4, usable)
+	window := min(s.cache.refreshBefore, g.life/4, usable)
 	fresh := usable - window + rand.N(window/5+1)
 
 	extra := bearerExtra
@@ -258,6 +256,8 @@ func newToken(g grant, refreshBefore time.Duration) *token {
 		rejectedAt: noRejection,
 	}
 	t.freshFor.Store(int64(fresh))
+	t.source.cache, t.source.userID = s.cache, s.userID
+	t.source.held.Store(t)
 	return t
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -197,30 +196,26 @@ type outgoing struct {
 	values  [8]string
 }
 
-// cloneHeader copies the header, with tok's Authorization instead of the one it may have. All values are in one slice, no
-// part of which has room to grow into the next: in all, if that has the capacity.
-func cloneHeader(header http.Header, tok *token, all []string) http.Header {
-	n := 1
-	for _, values := range header {
-		n += len(values)
-	}
-	all = slices.Grow(all, n)
+// cloneHeader copies the header, with tok's Authorization instead of the one it may have. The values are in values, for as long
+// as there is room; no part of that has room to grow into the next.
+func cloneHeader(header http.Header, tok *token, values []string) http.Header {
 	clone := make(http.Header, len(header)+1)
-	for name, values := range header {
-		if strings.EqualFold(name, "Authorization") {
-			continue
-		}
-		if values == nil { // which tells net/http to leave a header out
+	add := func(name string, more ...string) {
+		start := len(values)
+		values = append(values, more...)
+		clone[name] = values[start:len(values):len(values)]
+	}
+	for name, more := range header {
+		switch {
+		case strings.EqualFold(name, "Authorization"):
+		case more == nil: // which tells net/http to leave a header out
 			clone[name] = nil
-			continue
+		default:
+			add(name, more...)
 		}
-		start := len(all)
-		all = append(all, values...)
-		clone[name] = all[start:len(all):len(all)]
 	}
 	if tok != nil {
-		all = append(all, tok.header)
-		clone["Authorization"] = all[len(all)-1:]
+		add("Authorization", tok.header)
 	}
 	return clone
 }
