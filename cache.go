@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type Cache struct {
 	origin        origin            // where tokens may go
 	api           *api
 	flights       *flights
+	shared        *sharedTokens // nil: this process alone
 	service       *TokenSource
 	logoutContext context.Context // of background logouts
 	cancelLogouts context.CancelFunc
@@ -45,8 +47,8 @@ type Cache struct {
 	users        *simplelru.LRU[string, *token] // by user id; usable or to be replaced
 	serviceToken *token                         // likewise; nil if there is none
 
-	stats   counters
-	logouts sync.WaitGroup // background logouts; none is added once Close's flights have landed
+	stats      counters
+	background sync.WaitGroup // logouts that nobody waits for, calls of the Store; none is added once all flights have landed
 }
 
 // New makes a Cache. It makes no call and does not block. The error names every bad field of cfg.
@@ -73,6 +75,7 @@ func New(cfg Config) (*Cache, error) {
 		users:         users,
 	}
 	c.service = &TokenSource{cache: c}
+	c.shared = newSharedTokens(cfg, c)
 	c.flights = newFlights(cfg, c)
 	c.logoutContext, c.cancelLogouts = context.WithCancel(context.Background())
 	return c, nil
@@ -104,6 +107,8 @@ type Stats struct {
 	Replays      uint64 // requests sent a second time after a 401
 	Evictions    uint64 // users pushed out by more recent ones
 	Logouts      uint64 // tokens killed at Looker
+	StoreHits    uint64 // tokens taken from the Store, each of which saved a login
+	StoreErrors  uint64 // operations of the Store that failed or took too long
 }
 
 // counters are the counts of Stats that do not come from elsewhere.
@@ -116,7 +121,7 @@ func (c *Cache) Stats() Stats {
 	c.mu.RLock()
 	users := c.users.Len()
 	c.mu.RUnlock()
-	return Stats{
+	stats := Stats{
 		Users:        users,
 		Logins:       c.stats.logins.Load(),
 		FailedLogins: c.stats.failedLogins.Load(),
@@ -127,6 +132,10 @@ func (c *Cache) Stats() Stats {
 		Evictions:    c.stats.evictions.Load(),
 		Logouts:      c.stats.logouts.Load(),
 	}
+	if c.shared != nil {
+		stats.StoreHits, stats.StoreErrors = c.shared.hits.Load(), c.shared.errors.Load()
+	}
+	return stats
 }
 
 // isRecent reports whether t's identity is as good as at the front of the LRU. Moving it there takes a lock that excludes all others, so
@@ -148,6 +157,13 @@ func (c *Cache) current(s *TokenSource) *token {
 	t.touched.Store(c.added.Load())
 	s.held.Store(t)
 	return t
+}
+
+// last returns the token of s's identity, be it aging, expired or rejected; nil if there is none.
+func (c *Cache) last(s *TokenSource) *token {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept(s)
 }
 
 // kept returns the token of s's identity, and makes it the most recently used; nil if there is none. mu is held.
@@ -189,7 +205,7 @@ func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 func (c *Cache) succeed(last, t *token, now time.Time) {
 	t.rejectedAt = last.rejectedAt
 	if last.retired() {
-		c.discard(last, "rejected") // it may be alive all the same, if it was not to blame for the 401
+		c.release(last, "rejected") // it may be alive all the same, if it was not to blame for the 401
 		return
 	}
 	last.retire()
@@ -204,7 +220,7 @@ func (c *Cache) makeRoom() {
 	}
 	_, oldest, _ := c.users.RemoveOldest()
 	c.stats.evictions.Add(1)
-	c.discard(oldest, "evicted")
+	c.release(oldest, "evicted")
 }
 
 // drop takes the token out of service if it is the current one of s's identity, and if no other was dropped for this identity
@@ -246,23 +262,53 @@ func (c *Cache) forget(s *TokenSource) *token {
 	return t
 }
 
-// discard logs out a token that is not the identity's any more, in the background and as well as that goes. event says why.
+// release ends the use of a token here. It is logged out unless other processes may use it.
+func (c *Cache) release(t *token, event string) {
+	if c.shared == nil {
+		c.discard(t, event)
+		return
+	}
+	t.retire()
+	c.inBackground(t, event, func() error { return nil })
+}
+
+// discard kills a token that must not be used, in the background and as well as that goes. event says why.
 func (c *Cache) discard(t *token, event string) {
 	t.retire()
-	c.logouts.Add(1)
-	protect(func() error {
-		defer c.logouts.Done()
-		c.log(c.logoutContext, slog.LevelDebug, event, slog.String("user_id", t.source.userID))
-		return c.logout(c.logoutContext, t.source.userID, t)
+	c.inBackground(t, event, func() error {
+		return c.kill(c.logoutContext, t.source.userID, t, func(e entry) bool { return e.accessToken == t.oauth.AccessToken })
 	})
 }
 
-// logout kills t, and the tokens before it that Looker may still accept. t may be nil.
-func (c *Cache) logout(ctx context.Context, userID string, t *token) error {
-	now := c.clock.Now()
-	e := effort{until: now.Add(c.loginTimeout), tries: maxTries}
+// inBackground logs the event, and runs f.
+func (c *Cache) inBackground(t *token, event string, f func() error) {
+	c.background.Add(1)
+	protect(func() error {
+		defer c.background.Done()
+		c.log(c.logoutContext, slog.LevelDebug, event, slog.String("user_id", t.source.userID))
+		return f()
+	})
+}
+
+// kill takes the identity's token out of the Store, if there is one that is to go, and logs it out, and t, and the tokens
+// before that which Looker may still accept. t may be nil.
+func (c *Cache) kill(ctx context.Context, userID string, t *token, stored func(entry) bool) error {
+	headers := c.alive(t, c.clock.Now().UnixNano())
+	if c.shared == nil {
+		return c.logout(ctx, userID, headers)
+	}
+	header, err := c.shared.take(ctx, userID, stored)
+	if header != "" && !slices.Contains(headers, header) {
+		headers = append(headers, header)
+	}
+	return errors.Join(err, c.logout(ctx, userID, headers))
+}
+
+// logout kills the tokens with these Authorization headers.
+func (c *Cache) logout(ctx context.Context, userID string, headers []string) error {
+	e := effort{until: c.clock.Now().Add(c.loginTimeout), tries: maxTries}
 	var errs []error
-	for _, header := range c.alive(t, now.UnixNano()) {
+	for _, header := range headers {
 		err := bounded(ctx, c.clock, c.loginTimeout, func(ctx context.Context) error {
 			return c.api.logout(ctx, e, userID, header)
 		})
@@ -292,7 +338,7 @@ func (c *Cache) alive(t *token, now int64) []string {
 }
 
 // Close ends the Cache: from now on every call gets ErrClosed. It cancels the logins under way, waits for them and for
-// background logouts, and logs every token out, the service account's last. A token whose login was cancelled on the wire may
+// background logouts, and logs every token out, the service account's last; with a Store none, as others may use them. A token whose login was cancelled on the wire may
 // stay alive at Looker until it expires, as nobody has learnt of it.
 //
 // It blocks until all that is done, or until ctx ends; it then returns an error that says how many tokens may be alive. After
@@ -306,34 +352,44 @@ func (c *Cache) Close(ctx context.Context) error {
 	service := c.forget(c.service)
 	err := await(ctx, &c.flights.landed)
 
-	var failed atomic.Uint64
+	failed := 0
+	if c.shared == nil { // or other processes may use the tokens
+		failed = c.logoutAll(ctx, users, service)
+	}
+	// Flights that land late still add to the background, which is why they are waited for first, again.
+	if waitErr := await(ctx, &c.flights.landed, &c.background); err == nil {
+		err = waitErr
+	}
+	c.cancelLogouts()
+	c.log(ctx, slog.LevelInfo, "closed", slog.Int("users", len(users)), slog.Int("failed", failed))
+	if failed > 0 {
+		err = errors.Join(fmt.Errorf("the logout of %d of %d identities failed: their tokens may live until they expire", failed, len(users)+1), err)
+	}
+	if err != nil {
+		return fmt.Errorf("lookerauth: close: %w", err)
+	}
+	return nil
+}
+
+// logoutAll logs the users out, and then the service account. It returns how many of them that failed for.
+func (c *Cache) logoutAll(ctx context.Context, users map[string]*token, service *token) int {
+	now := c.clock.Now().UnixNano()
+	var failed atomic.Int64
 	var group errgroup.Group
 	group.SetLimit(c.maxCalls)
 	for userID, t := range users {
 		group.Go(func() error {
-			if c.logout(ctx, userID, t) != nil {
+			if c.logout(ctx, userID, c.alive(t, now)) != nil {
 				failed.Add(1)
 			}
 			return nil
 		})
 	}
 	_ = group.Wait() // no function in it fails
-	if c.logout(ctx, "", service) != nil {
+	if c.logout(ctx, "", c.alive(service, now)) != nil {
 		failed.Add(1)
 	}
-	// Flights that land late still add logouts, which is why they are waited for first, again.
-	if waitErr := await(ctx, &c.flights.landed, &c.logouts); err == nil {
-		err = waitErr
-	}
-	c.cancelLogouts()
-	c.log(ctx, slog.LevelInfo, "closed", slog.Int("users", len(users)), slog.Uint64("failed", failed.Load()))
-	if n := failed.Load(); n > 0 {
-		err = errors.Join(fmt.Errorf("the logout of %d of %d identities failed: their tokens may live until they expire", n, len(users)+1), err)
-	}
-	if err != nil {
-		return fmt.Errorf("lookerauth: close: %w", err)
-	}
-	return nil
+	return int(failed.Load())
 }
 
 // forgetUsers empties the LRU, and returns what was in it.

@@ -65,6 +65,16 @@ type Config struct {
 	// may be besides.
 	MaxConcurrentLogins int
 
+	// Store, if set, shares tokens with other processes, so that a fleet logs each user in once: package redisstore has one for
+	// Redis and Valkey. The processes must have the same BaseURL, APIVersion, key, NonAssociative and AfterLogin. Tokens
+	// are then logged out by TokenSource.Logout only, as others may use them. While it fails, a process logs in for itself.
+	Store Store
+
+	// StoreKeys are AES-256 keys, of 32 bytes each, from a source of random numbers: the first seals what goes into the Store,
+	// and all open what comes out of it. Required with a Store. To replace a key, first add the new one at the end
+	// everywhere, then put it first everywhere, then remove the old one.
+	StoreKeys [][]byte
+
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace, say. userID is "" for the
 	// service account; client is authorized with the new token. An error from it fails the login, and the token is logged
 	// out. It must not ask the Cache for the same identity, which would wait for itself.
@@ -197,6 +207,14 @@ func (cfg Config) validate() error {
 	}
 	if cfg.MaxConcurrentLogins < 0 {
 		bad("MaxConcurrentLogins is %d: use 1 or more, or 0 for the default", cfg.MaxConcurrentLogins)
+	}
+	if (cfg.Store == nil) != (len(cfg.StoreKeys) == 0) {
+		bad("Store and StoreKeys go together: set both, or neither")
+	}
+	for i, key := range cfg.StoreKeys {
+		if len(key) != storeKeySize {
+			bad("StoreKeys[%d] has %d bytes: use 32 random ones", i, len(key))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -30,7 +30,7 @@ type flights struct {
 	cache   *Cache // takes the new tokens
 	group   singleflight.Group
 	shared  atomic.Uint64  // callers that got the result of a login that another one started
-	landed  sync.WaitGroup // one for each flight; incremented only while mu is held and closed is false
+	landed  sync.WaitGroup // one for each flight, and for each Logout; incremented only while mu is held and closed is false
 
 	mu       sync.Mutex // may be held when Cache.mu is taken, never the other way round; guards what is below
 	closed   bool
@@ -219,7 +219,8 @@ func ownFailure(s *TokenSource, err error) *LoginError {
 	return nil
 }
 
-// abandon takes care that the login of s under way, if there is one, is for nothing.
+// abandon takes care that the login of s under way, if there is one, is for nothing. If it returns nil, Close waits until the
+// caller says that it has landed.
 func (f *flights) abandon(s *TokenSource) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -229,6 +230,7 @@ func (f *flights) abandon(s *TokenSource) error {
 	if flight := f.aloft[s.userID]; flight != nil {
 		flight.abandoned = true
 	}
+	f.landed.Add(1)
 	return nil
 }
 

@@ -2,7 +2,16 @@ package lookerauth
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,3 +37,263 @@ type Store interface {
 
 // ErrNotStored is what Store.Get returns for a key that has no value.
 var ErrNotStored = errors.New("lookerauth: not in the store")
+
+const (
+	storeTimeout = 250 * time.Millisecond // of each operation but Lock
+	lockTimeout  = 5 * time.Second        // how long another process may take to log an identity in before this one does, too
+	storeRest    = 5 * time.Second        // how long a Store is left alone after an error
+	storeKeySize = 32                     // bytes: AES-256
+)
+
+// sharedTokens is the Store as the Cache uses it: sealed, bounded, and left alone while it does not work. Whatever fails in it
+// costs a login at most.
+type sharedTokens struct {
+	store   Store
+	keys    []cipher.AEAD // the first seals, all open
+	scope   string        // what keeps the names of different Lookers, and of different kinds of token, apart
+	api     *api          // knows the client id, on which names depend, too
+	clock   Clock
+	log     func(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr)
+	calls   *sync.WaitGroup // one for each call of the Store under way
+	hits    atomic.Uint64   // tokens taken from the Store
+	errors  atomic.Uint64   // operations that failed, or took too long
+	garbled atomic.Bool     // a value that does not open was logged
+
+	mu      sync.Mutex // guards what is below
+	failing bool       // the last operation failed
+	since   time.Time  // when that was
+}
+
+// newSharedTokens takes a valid Config; it returns nil if that has no Store.
+func newSharedTokens(cfg Config, c *Cache) *sharedTokens {
+	if cfg.Store == nil {
+		return nil
+	}
+	o := c.origin
+	s := &sharedTokens{
+		store: cfg.Store,
+		scope: fmt.Sprintf("%s://%s:%s%s %s %t", o.scheme, o.host, o.port, o.prefix, cfg.APIVersion, cfg.NonAssociative),
+		api:   c.api,
+		clock: cfg.Clock,
+		log:   c.log,
+		calls: &c.background,
+	}
+	for _, key := range cfg.StoreKeys {
+		s.keys = append(s.keys, newAEAD(key))
+	}
+	return s
+}
+
+// newAEAD takes a key of the right size. It puts a random nonce before what it seals.
+func newAEAD(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // the Config was validated
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // only for a block that is not AES
+	}
+	return aead
+}
+
+// name is the key under which the identity's token is stored. Nothing can be learnt from it.
+func (s *sharedTokens) name(ctx context.Context, userID string) (string, error) {
+	clientID, _, err := s.api.credentials(ctx)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "lookerauth %q %q %q", s.scope, clientID, userID))
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}
+
+// entry is one identity's token in the Store, with the value that holds it there.
+type entry struct {
+	grant
+	value []byte
+}
+
+// get returns what is stored under the name; ok is false if there is nothing to be had.
+func (s *sharedTokens) get(ctx context.Context, name string) (e entry, ok bool) {
+	if s.resting() {
+		return entry{}, false
+	}
+	e, err := s.read(ctx, name)
+	return e, err == nil
+}
+
+// read is get, even while the Store is being left alone. A value that does not open is as good as none.
+func (s *sharedTokens) read(ctx context.Context, name string) (entry, error) {
+	value, err := ask(ctx, s, storeTimeout, func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
+	s.account(ctx, err)
+	if err != nil {
+		return entry{}, err
+	}
+	g, err := s.open(name, value)
+	if err == nil {
+		return entry{g, value}, nil
+	}
+	if !s.garbled.Swap(true) {
+		s.log(ctx, slog.LevelWarn, "stored value does not open", slog.Any("error", err))
+	}
+	return entry{}, ErrNotStored
+}
+
+// put stores a new token for as long as it lives.
+func (s *sharedTokens) put(ctx context.Context, name string, g grant) {
+	ttl := g.life - s.now().Sub(g.sent)
+	if s.resting() || ttl <= 0 {
+		return
+	}
+	value := s.seal(name, g)
+	_, err := ask(ctx, s, storeTimeout, func(ctx context.Context) (any, error) { return nil, s.store.Put(ctx, name, value, ttl) })
+	s.account(ctx, err)
+}
+
+// remove deletes the entry, unless another one has replaced it.
+func (s *sharedTokens) remove(ctx context.Context, name string, e entry) error {
+	_, err := ask(ctx, s, storeTimeout, func(ctx context.Context) (any, error) { return nil, s.store.Delete(ctx, name, e.value) })
+	s.account(ctx, err)
+	return err
+}
+
+// take removes the identity's stored token, if which says so, and returns its Authorization header.
+func (s *sharedTokens) take(ctx context.Context, userID string, which func(entry) bool) (header string, err error) {
+	name, err := s.name(ctx, userID)
+	if err != nil {
+		return "", err
+	}
+	e, err := s.read(ctx, name)
+	if errors.Is(err, ErrNotStored) || err == nil && !which(e) {
+		return "", nil
+	}
+	if err == nil {
+		err = s.remove(ctx, name, e)
+	}
+	if err != nil {
+		return "", fmt.Errorf("lookerauth: the Store failed, other processes may still use a token: %w", err)
+	}
+	return "token " + e.accessToken, nil
+}
+
+// lock waits until this process alone may log the identity in. If that takes too long, or the Store does not work, it returns
+// all the same: that costs a login too many.
+func (s *sharedTokens) lock(ctx context.Context, name string) (unlock func()) {
+	nothing := func() {}
+	if s.resting() {
+		return nothing
+	}
+	release, err := ask(ctx, s, lockTimeout, func(ctx context.Context) (func(), error) {
+		release, err := s.store.Lock(ctx, name)
+		if err == nil && ctx.Err() != nil { // it came too late, and nobody will release it
+			release()
+		}
+		return release, err
+	})
+	if err == errStoreTimeout { // another process takes its time, which says nothing of the Store
+		return nothing
+	}
+	s.account(ctx, err)
+	if err != nil {
+		return nothing
+	}
+	return func() {
+		s.calls.Add(1)
+		protect(func() error {
+			defer s.calls.Done()
+			release()
+			return nil
+		})
+	}
+}
+
+// errStoreTimeout is the error of a call that took too long.
+var errStoreTimeout = errors.New("no answer in time")
+
+// ask makes one call of the Store, and waits for it until ctx ends, or for d.
+func ask[T any](ctx context.Context, s *sharedTokens, d time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
+	bound, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var result, none T
+	s.calls.Add(1)
+	done := protect(func() (err error) {
+		defer s.calls.Done()
+		result, err = f(bound)
+		return err
+	})
+	select {
+	case err := <-done:
+		return result, err
+	case <-s.clock.After(d):
+		return none, errStoreTimeout
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	}
+}
+
+// account counts an error, and has the Store left alone for a while. It logs the first one, and the end of them.
+func (s *sharedTokens) account(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // it was cut short, which says nothing of the Store
+	}
+	failed := err != nil && !errors.Is(err, ErrNotStored)
+	now := s.now()
+	s.mu.Lock()
+	changed := failed != s.failing
+	s.failing, s.since = failed, now
+	s.mu.Unlock()
+	if failed {
+		s.errors.Add(1)
+	}
+	switch {
+	case changed && failed:
+		s.log(ctx, slog.LevelWarn, "store failed", slog.Any("error", err))
+	case changed:
+		s.log(ctx, slog.LevelInfo, "store works again")
+	}
+}
+
+// resting reports whether the Store is being left alone.
+func (s *sharedTokens) resting() bool {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failing && within(now.Sub(s.since), storeRest)
+}
+
+// now is the wall clock's time. It is read before mu is taken, as the Clock is the user's.
+func (s *sharedTokens) now() time.Time { return s.clock.Now().Round(0) }
+
+// sealed is a token as it is in a value.
+type sealed struct {
+	AccessToken string        `json:"access_token"`
+	TokenType   string        `json:"token_type"`
+	Sent        int64         `json:"sent"` // nanoseconds since 1970, by the clock of the process that logged in
+	Life        time.Duration `json:"life"`
+}
+
+// seal makes a value that opens under this name only.
+func (s *sharedTokens) seal(name string, g grant) []byte {
+	text, _ := json.Marshal(sealed{g.accessToken, g.tokenType, g.sent.UnixNano(), g.life}) // nothing in it can fail
+	return s.keys[0].Seal(nil, nil, text, []byte(name))
+}
+
+// open is the reverse of seal, with any of the keys.
+func (s *sharedTokens) open(name string, value []byte) (grant, error) {
+	for _, key := range s.keys {
+		text, err := key.Open(nil, nil, value, []byte(name))
+		if err != nil {
+			continue
+		}
+		var t sealed
+		if json.Unmarshal(text, &t) != nil || !isHeaderToken(t.AccessToken) || t.Life <= 0 || t.Life > maxLife {
+			return grant{}, errors.New("there is no token in it")
+		}
+		sent := time.Unix(0, t.Sent)
+		if now := s.now(); sent.After(now) { // by a clock that is ahead of this one; the token is as old as this moment at least
+			sent = now
+		}
+		return grant{t.AccessToken, t.TokenType, sent, t.Life}, nil
+	}
+	return grant{}, errors.New("it was sealed with a key that is not in StoreKeys, or for another identity, or was changed")
+}

@@ -75,7 +75,8 @@ func (s *TokenSource) Logout(ctx context.Context) error {
 	if err := s.cache.flights.abandon(s); err != nil {
 		return err
 	}
-	return s.cache.logout(ctx, s.userID, s.cache.forget(s))
+	defer s.cache.flights.landed.Done()
+	return s.cache.kill(ctx, s.userID, s.cache.forget(s), func(entry) bool { return true })
 }
 
 // token is TokenContext, and every request's way.
@@ -130,25 +131,77 @@ func (s *TokenSource) replace(ctx context.Context, rejected *token) (*token, err
 
 // logIn gets a new token, unless another login has just ended.
 func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
-	c := s.cache
-	old, now := c.current(s), c.clock.Now().UnixNano()
-	if old != nil && old.fresh(now) {
-		return old, nil
+	last := s.cache.last(s)
+	if last != nil && last.fresh(s.cache.clock.Now().UnixNano()) {
+		return last, nil
 	}
+	if s.cache.shared != nil {
+		return s.logInForAll(ctx, e, last)
+	}
+	t, _, err := s.mint(ctx, e, last)
+	return t, err
+}
+
+// logInForAll gets a token from the Store, or a new one which it puts there. Of all processes one does the latter.
+func (s *TokenSource) logInForAll(ctx context.Context, e effort, last *token) (*token, error) {
+	shared := s.cache.shared
+	name, err := shared.name(ctx, s.userID)
+	if err != nil { // there is no API key, as the login is about to say
+		t, _, err := s.mint(ctx, e, last)
+		return t, err
+	}
+	if t := s.fromStore(ctx, name, last); t != nil {
+		return t, nil
+	}
+	unlock := shared.lock(ctx, name)
+	defer unlock()
+	if t := s.fromStore(ctx, name, last); t != nil { // by the process that had the lock before
+		return t, nil
+	}
+	t, g, err := s.mint(ctx, e, last)
+	if err == nil {
+		shared.put(ctx, name, g)
+	}
+	return t, err
+}
+
+// fromStore returns the stored token if it is usable and newer than the last one that was seen here. A stored one that was
+// rejected here is removed.
+func (s *TokenSource) fromStore(ctx context.Context, name string, last *token) *token {
+	shared := s.cache.shared
+	e, ok := shared.get(ctx, name)
+	if !ok {
+		return nil
+	}
+	if last != nil && last.retired() && last.oauth.AccessToken == e.accessToken {
+		_ = shared.remove(ctx, name, e) // or it is overwritten in a moment
+		return nil
+	}
+	t := newToken(s, e.grant)
+	if t.expired(s.cache.clock.Now().UnixNano()) || last != nil && t.sent <= last.sent {
+		return nil
+	}
+	shared.hits.Add(1)
+	return t
+}
+
+// mint logs in. It returns the token even if AfterLogin failed, so that it can be killed.
+func (s *TokenSource) mint(ctx context.Context, e effort, last *token) (*token, grant, error) {
+	c, now := s.cache, s.cache.clock.Now().UnixNano()
 	g, err := s.grant(ctx, e)
 	if err != nil {
-		return nil, err
+		return nil, grant{}, err
 	}
 	t := newToken(s, g)
 	if err := s.prepare(ctx, t); err != nil {
-		return t, err
+		return t, g, err
 	}
 	c.stats.logins.Add(1)
-	if old != nil && !old.expired(now) {
+	if last != nil && !last.retired() && !last.expired(now) {
 		c.stats.refreshes.Add(1)
 	}
 	c.log(ctx, slog.LevelDebug, "logged in", slog.String("user_id", s.userID), slog.Duration("life", g.life))
-	return t, nil
+	return t, g, nil
 }
 
 // prepare runs AfterLogin, in a goroutine of its own: not even a panic in it may lose the token.
