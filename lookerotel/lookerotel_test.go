@@ -1,0 +1,228 @@
+package lookerotel
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.uber.org/goleak"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newCache returns a Cache for a fake Looker; both are closed at the end of the test.
+func newCache(t *testing.T) (*lookerauth.Cache, *lookertest.Server) {
+	t.Helper()
+	looker := lookertest.NewServer(nil)
+	t.Cleanup(looker.Close)
+	cfg := looker.Config()
+	cfg.MaxUsers = 2
+	cache, err := lookerauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cache.Close(t.Context()) })
+	return cache, looker
+}
+
+// register registers cache, and takes that back at the end of the test.
+func register(
+	t *testing.T, cache *lookerauth.Cache, provider metric.MeterProvider, attributes ...attribute.KeyValue,
+) metric.Registration {
+	t.Helper()
+	registration, err := Register(cache, provider, attributes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = registration.Unregister() })
+	return registration
+}
+
+// collect returns what the reader collects, by name.
+func collect(t *testing.T, reader sdk.Reader) map[string]metricdata.Metrics {
+	t.Helper()
+	var collected metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &collected); err != nil {
+		t.Fatal(err)
+	}
+	metrics := make(map[string]metricdata.Metrics)
+	for _, of := range collected.ScopeMetrics {
+		for _, m := range of.Metrics {
+			metrics[m.Name] = m
+		}
+	}
+	return metrics
+}
+
+// sum is the data of a counter without attributes.
+func sum(value int64) metricdata.Sum[int64] {
+	return metricdata.Sum[int64]{
+		Temporality: metricdata.CumulativeTemporality,
+		IsMonotonic: true,
+		DataPoints:  []metricdata.DataPoint[int64]{{Value: value}},
+	}
+}
+
+func TestEveryFieldOfStatsIsAMetric(t *testing.T) {
+	var stats lookerauth.Stats
+	fields := reflect.ValueOf(&stats).Elem()
+	if fields.NumField() != len(figures) {
+		t.Errorf("Stats has %d fields, of which %d are metrics", fields.NumField(), len(figures))
+	}
+	values := make(map[string]uint64)
+	for i := range fields.NumField() {
+		value := reflect.ValueOf(i + 100).Convert(fields.Field(i).Type())
+		fields.Field(i).Set(value)
+		values["lookerauth."+snakeCase(fields.Type().Field(i).Name)] = uint64(i + 100)
+	}
+	for _, figure := range figures {
+		if got, want := figure.value(stats), values[figure.name]; got != want {
+			t.Errorf("%s is %d, want %d", figure.name, got, want)
+		}
+	}
+}
+
+var wordStart = regexp.MustCompile(`(.)([A-Z])`)
+
+func snakeCase(name string) string {
+	return strings.ToLower(wordStart.ReplaceAllString(name, "${1}_${2}"))
+}
+
+func TestEveryMetricIsInThePackageComment(t *testing.T) {
+	source, err := os.ReadFile("lookerotel.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment := strings.Join(strings.Fields(string(source)), " ")
+	kinds := map[kind]string{gauge: "gauge", counter: "counter"}
+	for _, figure := range figures {
+		if line := figure.name + " " + figure.unit + " " + kinds[figure.kind]; !strings.Contains(comment, line) {
+			t.Errorf("%q is not in the package comment", line)
+		}
+	}
+}
+
+func TestMetricsFollowTheCache(t *testing.T) {
+	cache, looker := newCache(t)
+	reader := sdk.NewManualReader()
+	register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)))
+
+	for _, userID := range []string{"789", "790", "791"} {
+		get(t, cache, looker, userID) // 4 logins, with the service account's, and an eviction
+	}
+	looker.Revoke("791")
+	get(t, cache, looker, "791") // a rejection, a replay and a login
+	looker.SetUsers("789", "790", "791")
+	if _, err := cache.User("792").TokenContext(t.Context()); err == nil {
+		t.Error("there is no user 792")
+	}
+
+	collected := collect(t, reader)
+	for _, want := range []metricdata.Metrics{
+		{
+			Name: "lookerauth.users", Unit: "{user}", Description: "Users whose token is kept.",
+			Data: metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{Value: 2}}},
+		},
+		{Name: "lookerauth.logins", Unit: "{login}", Description: "Successful logins.", Data: sum(5)},
+		{Name: "lookerauth.failed_logins", Unit: "{login}", Description: "Failed logins.", Data: sum(1)},
+		{Name: "lookerauth.replays", Unit: "{request}", Description: "Requests sent a second time after a 401.", Data: sum(1)},
+		{Name: "lookerauth.evictions", Unit: "{user}", Description: "Users pushed out by more recent ones.", Data: sum(1)},
+	} {
+		metricdatatest.AssertEqual(t, want, collected[want.Name], metricdatatest.IgnoreTimestamp())
+	}
+}
+
+// get makes one request as a user.
+func get(t *testing.T, cache *lookerauth.Cache, looker *lookertest.Server, userID string) {
+	t.Helper()
+	resp, err := cache.User(userID).Client().Get(looker.URL + "/api/4.0/looks/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+func TestAttributesTellCachesApart(t *testing.T) {
+	reader := sdk.NewManualReader()
+	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
+	var want []metricdata.DataPoint[int64]
+	for users, instance := range []string{"asia", "eu", "us"} {
+		cache, looker := newCache(t)
+		instanceOf := attribute.String("looker.instance", instance)
+		register(t, cache, provider, instanceOf)
+		for _, userID := range []string{"789", "790"}[:users] {
+			get(t, cache, looker, userID)
+		}
+		want = append(want, metricdata.DataPoint[int64]{Attributes: attribute.NewSet(instanceOf), Value: int64(users)})
+	}
+
+	got := collect(t, reader)["lookerauth.users"].Data
+
+	metricdatatest.AssertAggregationsEqual(t, metricdata.Gauge[int64]{DataPoints: want}, got, metricdatatest.IgnoreTimestamp())
+}
+
+func TestNothingIsCollectedAfterUnregister(t *testing.T) {
+	cache, _ := newCache(t)
+	reader := sdk.NewManualReader()
+	registration := register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)))
+	if len(collect(t, reader)) != len(figures) {
+		t.Error("not everything is collected while registered")
+	}
+
+	if err := registration.Unregister(); err != nil {
+		t.Fatal(err)
+	}
+
+	if collected := collect(t, reader); len(collected) != 0 {
+		t.Errorf("collected %v", collected)
+	}
+}
+
+func TestMetricsOutliveClose(t *testing.T) {
+	cache, looker := newCache(t)
+	reader := sdk.NewManualReader()
+	register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)))
+	get(t, cache, looker, "789")
+
+	if err := cache.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	logouts := collect(t, reader)["lookerauth.logouts"].Data
+	metricdatatest.AssertAggregationsEqual(t, sum(2), logouts, metricdatatest.IgnoreTimestamp())
+}
+
+// brokenProvider is one whose meters cannot make counters.
+type brokenProvider struct{ noop.MeterProvider }
+
+func (brokenProvider) Meter(string, ...metric.MeterOption) metric.Meter { return brokenMeter{} }
+
+type brokenMeter struct{ noop.Meter }
+
+var errBroken = errors.New("no counters here")
+
+func (brokenMeter) Int64ObservableCounter(string, ...metric.Int64ObservableCounterOption) (metric.Int64ObservableCounter, error) {
+	return nil, errBroken
+}
+
+func TestErrorOfTheProviderIsReturned(t *testing.T) {
+	cache, _ := newCache(t)
+
+	_, err := Register(cache, brokenProvider{})
+
+	if !errors.Is(err, errBroken) || !strings.HasPrefix(err.Error(), "lookerotel: ") {
+		t.Errorf("the error is %v", err)
+	}
+}
