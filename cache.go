@@ -205,7 +205,7 @@ func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 func (c *Cache) succeed(last, t *token, now time.Time) {
 	t.rejectedAt = last.rejectedAt
 	if last.retired() {
-		c.release(last, "rejected") // it may be alive all the same, if it was not to blame for the 401
+		c.release(last, "token discarded") // it may be alive all the same, if it was not to blame for the 401
 		return
 	}
 	last.retire()
@@ -220,7 +220,7 @@ func (c *Cache) makeRoom() {
 	}
 	_, oldest, _ := c.users.RemoveOldest()
 	c.stats.evictions.Add(1)
-	c.release(oldest, "evicted")
+	c.release(oldest, "user evicted")
 }
 
 // drop takes the token out of service if it is the current one of s's identity, and if no other was dropped for this identity
@@ -405,19 +405,27 @@ func (c *Cache) forgetUsers() map[string]*token {
 	return tokens
 }
 
-// loginFailed keeps account of a login that failed.
-func (c *Cache) loginFailed(ctx context.Context, s *TokenSource, err error) {
+// loginFailed keeps account of a login that failed, and may not be tried again before holdDown has passed.
+func (c *Cache) loginFailed(ctx context.Context, s *TokenSource, err error, holdDown time.Duration) {
 	c.stats.failedLogins.Add(1)
-	c.log(ctx, slog.LevelWarn, "login failed", slog.String("user_id", s.userID), slog.Any("error", err))
+	c.log(ctx, slog.LevelWarn, "login failed",
+		slog.String("user_id", s.userID), slog.Any("error", err), slog.Duration("hold_down", holdDown))
 }
 
-// log writes an event to the Config's Logger. Whatever happens in there stays there.
+// replayed keeps account of a request that is sent once more.
+func (c *Cache) replayed(ctx context.Context, s *TokenSource) {
+	c.stats.replays.Add(1)
+	c.log(ctx, slog.LevelDebug, "request replayed", slog.String("user_id", s.userID))
+}
+
+// log writes an event to the Config's Logger. The documentation of the package lists them all. Whatever happens in there stays
+// there.
 func (c *Cache) log(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr) {
 	if c.logger == nil {
 		return
 	}
 	<-protect(func() error {
-		c.logger.LogAttrs(ctx, level, event, attrs...)
+		c.logger.LogAttrs(ctx, level, "lookerauth: "+event, attrs...)
 		return nil
 	})
 }

@@ -24,6 +24,26 @@
 // A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
 // finds no usable token waits, and all that do wait for the same login. A token that nobody uses is not refreshed.
 //
+// # Events
+//
+// Config.Logger gets an event for what happens to tokens. Messages, levels and attributes are stable; each message begins with
+// "lookerauth: ". Production can run at Info without noise. user_id is "" for the service account.
+//
+//	DEBUG  logged in                    user_id, life
+//	DEBUG  token refreshed              user_id, life               a login replaced a token that was still usable
+//	DEBUG  token taken from the store   user_id
+//	WARN   login failed                 user_id, error, hold_down   no login of this identity is tried before hold_down has passed
+//	INFO   token rejected               user_id                     Looker answered 401 to it, or Invalidate was called
+//	DEBUG  request replayed             user_id                     with the token that replaced a rejected one
+//	DEBUG  user evicted                 user_id                     MaxUsers others were used more recently
+//	DEBUG  token discarded              user_id                     Logout, Close, AfterLogin or a rejection made it useless
+//	DEBUG  logged out                   user_id
+//	WARN   logout failed                user_id, error
+//	WARN   store failed                 error                       it is left alone for a while
+//	INFO   store works again
+//	WARN   stored value does not open   error                       only the first one
+//	INFO   closed                       users, failed               failed is the number of identities whose logout failed
+//
 // # Guarantees
 //
 //   - A token never serves another identity, and a request without an identity is an error.

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,47 @@ func ExampleCache_Transport() {
 
 	show(resp, err)
 	// Output: {"display_name":"User 789","id":"789"}
+}
+
+// A session of Looker's lives as long as its token, and starts in production. AfterLogin puts each new one into the dev
+// workspace, those that come from refreshes, too.
+func ExampleConfig_afterLogin() {
+	now := clock.NewMock()
+	looker := lookertest.NewServer(now)
+	defer looker.Close()
+	ctx := context.Background()
+	cfg := looker.Config()
+
+	cfg.AfterLogin = func(ctx context.Context, userID string, client *http.Client) error {
+		body := strings.NewReader(`{"workspace_id":"dev"}`)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPatch, cfg.BaseURL+"/api/4.0/session", body)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("selecting the dev workspace: %s", resp.Status)
+		}
+		return nil
+	}
+	cache, err := lookerauth.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close(ctx)
+
+	for range 3 {
+		show(cache.User("789").Client().Get(cfg.BaseURL + "/api/4.0/session"))
+		now.Add(2 * time.Hour) // a token lives for one
+	}
+	// Output:
+	// {"sudo_user_id":"1","workspace_id":"dev"}
+	// {"sudo_user_id":"1","workspace_id":"dev"}
+	// {"sudo_user_id":"1","workspace_id":"dev"}
 }
 
 func ExampleTokenSource_Token() {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -265,11 +266,11 @@ func (d *badDay) Handle(_ context.Context, event slog.Record) error {
 		return true
 	})
 	identity := d.identity(userID)
-	switch event.Message {
-	case "logged in":
+	switch strings.TrimPrefix(event.Message, "lookerauth: ") {
+	case "logged in", "token refreshed":
 		// It takes up to 300 ms until the answer comes, and the life counts from before.
 		identity.since, identity.usable = time.Now(), time.Now().Add(faultUsable-300*time.Millisecond)
-	case "token rejected", "evicted", "discarded", "logged out":
+	case "token rejected", "user evicted", "token discarded", "logged out":
 		identity.since, identity.usable = time.Now(), time.Time{}
 	}
 	return nil

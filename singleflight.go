@@ -157,7 +157,7 @@ func (f *flights) fly(ctx context.Context, s *TokenSource, tries int, do login) 
 	}
 	t, err = f.land(s, t, err)
 	if ownFailure(s, err) != nil {
-		f.cache.loginFailed(ctx, s, err)
+		f.cache.loginFailed(ctx, s, err, f.holdDown(s))
 	}
 	return t, err
 }
@@ -196,7 +196,7 @@ func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
 		return t, nil
 	}
 	if t != nil {
-		f.cache.discard(t, "discarded")
+		f.cache.discard(t, "token discarded")
 	}
 	if failed := ownFailure(s, err); failed != nil {
 		last, _ := f.failures.Peek(s.userID)
@@ -207,6 +207,14 @@ func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
 		f.failures.Add(s.userID, failure{err, now, d})
 	}
 	return nil, err
+}
+
+// holdDown is how long the identity is held down after its last failure; 0 if it did not fail.
+func (f *flights) holdDown(s *TokenSource) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last, _ := f.failures.Peek(s.userID)
+	return last.holdDown
 }
 
 // ownFailure is what went wrong with a login of s itself. It is nil if err is the service account's, which is counted, logged

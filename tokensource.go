@@ -182,6 +182,7 @@ func (s *TokenSource) fromStore(ctx context.Context, name string, last *token) *
 		return nil
 	}
 	shared.hits.Add(1)
+	s.cache.log(ctx, slog.LevelDebug, "token taken from the store", slog.String("user_id", s.userID))
 	return t
 }
 
@@ -197,10 +198,12 @@ func (s *TokenSource) mint(ctx context.Context, e effort, last *token) (*token, 
 		return t, g, err
 	}
 	c.stats.logins.Add(1)
+	event := "logged in"
 	if last != nil && !last.retired() && !last.expired(now) {
 		c.stats.refreshes.Add(1)
+		event = "token refreshed"
 	}
-	c.log(ctx, slog.LevelDebug, "logged in", slog.String("user_id", s.userID), slog.Duration("life", g.life))
+	c.log(ctx, slog.LevelDebug, event, slog.String("user_id", s.userID), slog.Duration("life", g.life))
 	return t, g, nil
 }
 

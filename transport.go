@@ -150,7 +150,7 @@ func (t *Transport) replay(req *http.Request, unauthorized *http.Response, sourc
 		_, _ = io.CopyN(io.Discard, unauthorized.Body, 4<<10) // a short rest is read, so that the connection can be used again
 		unauthorized.Body.Close()
 	}
-	t.cache.stats.replays.Add(1)
+	t.cache.replayed(req.Context(), source)
 	return t.send(req, body, tok)
 }
 
