@@ -17,7 +17,8 @@ import (
 )
 
 // Cache holds the token of a service account, and one for each user it acts as: those of the MaxUsers users that were used
-// last. Make one with New for each API key, share it, and Close it at the end. It is safe for concurrent use.
+// last. Make one with New for each API key, share it, and Close it at the end: the zero value is of no use. It is safe for
+// concurrent use.
 type Cache struct {
 	clock         Clock
 	logger        *slog.Logger // nil: nothing is logged

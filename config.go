@@ -81,13 +81,15 @@ type Config struct {
 	AfterLogin func(ctx context.Context, userID string, client *http.Client) error
 
 	// Transport carries login, login_user and logout, and the requests of every Transport of this package that was given no
-	// base; http.DefaultTransport if nil.
+	// base; http.DefaultTransport if nil. It must not follow redirects, as an http.Client does that is made into a RoundTripper:
+	// the API key would go along.
 	Transport http.RoundTripper
 
 	// AllowHTTP permits http:// to hosts other than loopback: the key and all tokens then cross the network in the clear.
 	AllowHTTP bool
 
-	// Logger gets an event for what happens to tokens; nothing is logged if nil.
+	// Logger gets an event for what happens to tokens, as listed in the package documentation; nothing is logged if nil. It is
+	// waited for. What it panics with is lost.
 	Logger *slog.Logger
 
 	// Clock is the time tokens live in; clock.New() of benbjohnson/clock, which is the time package's, if nil.

@@ -24,6 +24,11 @@
 // A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
 // finds no usable token waits, and all that do wait for the same login. A token that nobody uses is not refreshed.
 //
+// # More than one process
+//
+// A Config.Store shares tokens between processes, sealed with Config.StoreKeys. A login first looks there, then takes the
+// identity's lock, looks again, logs in, and stores the token. While the Store fails, each process goes on alone.
+//
 // # Events
 //
 // Config.Logger gets an event for what happens to tokens. Messages, levels and attributes are stable; each message begins with
@@ -51,7 +56,7 @@
 //   - For each identity at most one login runs at any time. A caller whose context ends leaves at once.
 //   - A token that Looker answers 401 to is replaced, and the request sent once more if its body can be.
 //   - No key and no token is in an error, in an event that is logged, or in a value of this package that is printed.
-//   - After Cache.Close the tokens are logged out, and no goroutine is left.
+//   - After Cache.Close the tokens are logged out (not those that a Store shares), and no goroutine is left.
 //
 // Everything is safe for concurrent use. Package lookertest has a fake Looker for tests.
 package lookerauth

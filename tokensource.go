@@ -19,8 +19,8 @@ import (
 // A fresh token is returned at once. So is an aging one, while a login in the background replaces it. Only if there is no
 // token, or it has expired, does a caller wait for a login, and all callers wait for the same one.
 //
-// Get one from Cache.ServiceAccount or Cache.User. It is safe for concurrent use and cheap; keep it or ask for it again. It
-// works for as long as its Cache is open, whether its token is still cached or not.
+// Get one from Cache.ServiceAccount or Cache.User: the zero value is of no use. It is safe for concurrent use and cheap; keep it
+// or ask for it again. It works for as long as its Cache is open, whether its token is still cached or not.
 type TokenSource struct {
 	cache  *Cache
 	held   atomic.Pointer[token] // the identity's token when it was last asked for; it says itself when it is out of date

@@ -589,6 +589,26 @@ func TestAfterLoginRunsBeforeAnyoneGetsTheToken(t *testing.T) {
 	})
 }
 
+func TestAfterLoginsClientNeverLogsIn(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+			cfg.AfterLogin = func(_ context.Context, userID string, client *http.Client) error {
+				looker.Revoke(userID)
+				resp, err := client.Get(looker.URL + "/api/4.0/session")
+				if err != nil {
+					return err
+				}
+				resp.Body.Close()
+				return errors.New(resp.Status)
+			}
+		})
+		if _, err := cache.ServiceAccount().Token(); err == nil || !strings.Contains(err.Error(), "401") {
+			t.Errorf("got %v, want the 401", err)
+		}
+		checkCalls(t, looker, 1, 0)
+	})
+}
+
 func TestFailedAfterLoginFailsTheLoginAndKillsItsToken(t *testing.T) {
 	wrong := errors.New("no such workspace")
 	for name, afterLogin := range map[string]func(token string) error{

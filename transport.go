@@ -12,7 +12,9 @@ import (
 )
 
 // Transport is an http.RoundTripper that sends each request with the token of its identity. Get one from Cache.Transport,
-// TokenSource.Transport or TokenSource.Client. It is safe for concurrent use.
+// TokenSource.Transport or TokenSource.Client: the zero value is of no use. It is safe for concurrent use.
+//
+// Its base must not follow redirects, as an http.Client does that is made into a RoundTripper: the token would go along.
 //
 // A token goes nowhere but below the Config's BaseURL. A redirect that leads elsewhere is followed without it; a request made
 // straight to elsewhere fails with ErrForeignOrigin.
@@ -89,7 +91,9 @@ func WithServiceAccount(ctx context.Context) context.Context {
 // answers 401, the token is dropped and the request sent once more with the one that replaced it, provided that its body can
 // be sent again: it has none, or GetBody. Otherwise, and if there is no other token to be had, the caller gets the 401.
 //
-// It blocks as TokenSource.TokenContext and the base do. The request is not modified, its body always closed.
+// It blocks as TokenSource.TokenContext and the base do. The request is not modified, its body always closed. The error is the
+// base's, or that of TokenSource.TokenContext (a *LoginError, the context's own, one around ErrInvalidUserID or ErrClosed), or
+// one around ErrNoIdentity or ErrForeignOrigin; nothing was sent then.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if tokenless, err := t.guard(req); tokenless || err != nil {
 		return t.withoutToken(req, err)
