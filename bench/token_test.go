@@ -27,6 +27,17 @@ var tokenContestants = []struct {
 			return t.AccessToken, nil
 		}
 	}},
+	// As oauth2.TokenSource wants it: each caller gets a copy of the token.
+	{"lookerauth-copy", func(string) func() (string, error) {
+		source := new(looker).newCache(1).User(userID)
+		return func() (string, error) {
+			t, err := source.Token()
+			if err != nil {
+				return "", err
+			}
+			return t.AccessToken, nil
+		}
+	}},
 	{"xoauth2", func(token string) func() (string, error) {
 		source := newOAuth2(token)
 		return func() (string, error) {

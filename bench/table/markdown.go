@@ -36,7 +36,7 @@ func (r *results) markdown() (string, error) {
 // cell is the median and its spread.
 func cell(s benchmath.Summary, ok bool, most float64) string {
 	if !ok {
-		return "not measured"
+		return "–" // not measured
 	}
 	text, low, high := figure(s.Center), figure(s.Lo), figure(s.Hi)
 	exact := low == high

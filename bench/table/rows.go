@@ -16,11 +16,13 @@ type limit [2]float64
 var rows = []row{
 	ratio("one identity: this / a clock read alone", "Token/lookerauth", "Token/clock", limit{1.25, 0}),
 	ratio("one identity: this / `x/oauth2`", "Token/lookerauth", "Token/xoauth2", limit{0.85, 0.42}),
+	ratio("one identity, a copy of the token: this / `x/oauth2`", "Token/lookerauth-copy", "Token/xoauth2", limit{}),
 	ratio("one identity: this / aws", "Token/lookerauth", "Token/aws", limit{0.80, 0.92}),
 	ratio("one identity: this / google", "Token/lookerauth", "Token/google", limit{0.65, 0.30}),
 	ratio("one identity: this / ghinstallation", "Token/lookerauth", "Token/ghinstallation", limit{}),
 	ratio("1,000 users: this / golang-lru", "Users/users=1000/lookerauth", "Users/users=1000/lru", limit{}),
 	ratio("100,000 users: this / golang-lru", "Users/users=100000/lookerauth", "Users/users=100000/lru", limit{1.6, 0.75}),
+	ratio("100,000 users: this / golang-lru and a look at the clock", "Users/users=100000/lookerauth", "Users/users=100000/lru-clock", limit{}),
 	ratio("100,000 users: this / otter", "Users/users=100000/lookerauth", "Users/users=100000/otter", limit{}),
 	ratio("100,000 users: this / `sync.Map`", "Users/users=100000/lookerauth", "Users/users=100000/syncmap", limit{}),
 	ratio("1,000,000 users: this / golang-lru", "Users/users=1000000/lookerauth", "Users/users=1000000/lru", limit{}),
