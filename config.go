@@ -77,7 +77,8 @@ type Config struct {
 
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace, say. userID is "" for the
 	// service account; client is authorized with the new token. An error from it fails the login, and the token is logged
-	// out. It must not ask the Cache for the same identity, which would wait for itself.
+	// out. It must not ask the Cache for the same identity, which would wait for itself. With a Store it runs in the process
+	// that logs in.
 	AfterLogin func(ctx context.Context, userID string, client *http.Client) error
 
 	// Transport carries login, login_user and logout, and the requests of every Transport of this package that was given no

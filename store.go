@@ -39,8 +39,8 @@ type Store interface {
 var ErrNotStored = errors.New("lookerauth: not in the store")
 
 const (
-	storeTimeout = 250 * time.Millisecond // of each operation but Lock
-	lockTimeout  = 5 * time.Second        // how long another process may take to log an identity in before this one does, too
+	storeTimeout = 750 * time.Millisecond // of each operation but Lock, at most
+	lockTimeout  = 5 * time.Second        // how long another process may take to log an identity in, at most, before this one does, too
 	storeRest    = 5 * time.Second        // how long a Store is left alone after an error
 	storeKeySize = 32                     // bytes: AES-256
 )
@@ -48,16 +48,17 @@ const (
 // sharedTokens is the Store as the Cache uses it: sealed, bounded, and left alone while it does not work. Whatever fails in it
 // costs a login at most.
 type sharedTokens struct {
-	store   Store
-	keys    []cipher.AEAD // the first seals, all open
-	scope   string        // what keeps the names of different Lookers, and of different kinds of token, apart
-	api     *api          // knows the client id, on which names depend, too
-	clock   Clock
-	log     func(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr)
-	calls   *sync.WaitGroup // one for each call of the Store under way
-	hits    atomic.Uint64   // tokens taken from the Store
-	errors  atomic.Uint64   // operations that failed, or took too long
-	garbled atomic.Bool     // a value that does not open was logged
+	store        Store
+	keys         []cipher.AEAD // the first seals, all open
+	scope        string        // what keeps the names of different Lookers, and of different kinds of token, apart
+	api          *api          // knows the client id, on which names depend, too
+	clock        Clock
+	loginTimeout time.Duration
+	log          func(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr)
+	calls        *sync.WaitGroup // one for each call of the Store under way
+	hits         atomic.Uint64   // tokens taken from the Store
+	errors       atomic.Uint64   // operations that failed, or took too long
+	garbled      atomic.Bool     // a value that does not open was logged
 
 	mu      sync.Mutex // guards what is below
 	failing bool       // the last operation failed
@@ -71,12 +72,13 @@ func newSharedTokens(cfg Config, c *Cache) *sharedTokens {
 	}
 	o := c.origin
 	s := &sharedTokens{
-		store: cfg.Store,
-		scope: fmt.Sprintf("%s://%s:%s%s %s %t", o.scheme, o.host, o.port, o.prefix, cfg.APIVersion, cfg.NonAssociative),
-		api:   c.api,
-		clock: cfg.Clock,
-		log:   c.log,
-		calls: &c.background,
+		store:        cfg.Store,
+		scope:        fmt.Sprintf("%s://%s:%s%s %s %t", o.scheme, o.host, o.port, o.prefix, cfg.APIVersion, cfg.NonAssociative),
+		api:          c.api,
+		clock:        cfg.Clock,
+		loginTimeout: cfg.LoginTimeout,
+		log:          c.log,
+		calls:        &c.background,
 	}
 	for _, key := range cfg.StoreKeys {
 		s.keys = append(s.keys, newAEAD(key))
@@ -124,7 +126,7 @@ func (s *sharedTokens) get(ctx context.Context, name string) (e entry, ok bool) 
 
 // read is get, even while the Store is being left alone. A value that does not open is as good as none.
 func (s *sharedTokens) read(ctx context.Context, name string) (entry, error) {
-	value, err := ask(ctx, s, storeTimeout, func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
+	value, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
 	s.account(ctx, err)
 	if err != nil {
 		return entry{}, err
@@ -146,22 +148,23 @@ func (s *sharedTokens) put(ctx context.Context, name string, g grant) {
 		return
 	}
 	value := s.seal(name, g)
-	_, err := ask(ctx, s, storeTimeout, func(ctx context.Context) (any, error) { return nil, s.store.Put(ctx, name, value, ttl) })
+	_, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) { return nil, s.store.Put(ctx, name, value, ttl) })
 	s.account(ctx, err)
 }
 
 // remove deletes the entry, unless another one has replaced it.
 func (s *sharedTokens) remove(ctx context.Context, name string, e entry) error {
-	_, err := ask(ctx, s, storeTimeout, func(ctx context.Context) (any, error) { return nil, s.store.Delete(ctx, name, e.value) })
+	_, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) { return nil, s.store.Delete(ctx, name, e.value) })
 	s.account(ctx, err)
 	return err
 }
 
 // take removes the identity's stored token, if which says so, and returns its Authorization header.
 func (s *sharedTokens) take(ctx context.Context, userID string, which func(entry) bool) (header string, err error) {
-	name, err := s.name(ctx, userID)
+	var name string
+	err = <-protect(func() (err error) { name, err = s.name(ctx, userID); return err })
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("lookerauth: no API key, by which stored tokens are named: %w", err)
 	}
 	e, err := s.read(ctx, name)
 	if errors.Is(err, ErrNotStored) || err == nil && !which(e) {
@@ -183,32 +186,43 @@ func (s *sharedTokens) lock(ctx context.Context, name string) (unlock func()) {
 	if s.resting() {
 		return nothing
 	}
-	release, err := ask(ctx, s, lockTimeout, func(ctx context.Context) (func(), error) {
-		release, err := s.store.Lock(ctx, name)
-		if err == nil && ctx.Err() != nil { // it came too late, and nobody will release it
+	var release func()
+	var settled atomic.Bool // by the lock that was had, or by leaving: whichever is second has to release
+	_, err := ask(ctx, s, s.bound(lockTimeout), func(ctx context.Context) (any, error) {
+		var err error
+		if release, err = s.store.Lock(ctx, name); err == nil && settled.Swap(true) {
 			release()
 		}
-		return release, err
+		return nil, err
 	})
-	if err == errStoreTimeout { // another process takes its time, which says nothing of the Store
-		return nothing
+	if err != errStoreTimeout { // another process that takes its time says nothing of the Store
+		s.account(ctx, err)
 	}
-	s.account(ctx, err)
-	if err != nil {
-		return nothing
+	unlock = func() { s.inBackground(release) }
+	if err == nil {
+		return unlock
 	}
-	return func() {
-		s.calls.Add(1)
-		protect(func() error {
-			defer s.calls.Done()
-			release()
-			return nil
-		})
+	if settled.Swap(true) {
+		unlock()
 	}
+	return nothing
+}
+
+// inBackground runs f, for which nobody waits but Close.
+func (s *sharedTokens) inBackground(f func()) {
+	s.calls.Add(1)
+	protect(func() error {
+		defer s.calls.Done()
+		f()
+		return nil
+	})
 }
 
 // errStoreTimeout is the error of a call that took too long.
 var errStoreTimeout = errors.New("no answer in time")
+
+// bound is how long to wait for an operation: d, unless that would leave too little of LoginTimeout for the login itself.
+func (s *sharedTokens) bound(d time.Duration) time.Duration { return min(d, s.loginTimeout/4) }
 
 // ask makes one call of the Store, and waits for it until ctx ends, or for d.
 func ask[T any](ctx context.Context, s *sharedTokens, d time.Duration, f func(ctx context.Context) (T, error)) (T, error) {

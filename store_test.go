@@ -390,7 +390,7 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 				for i := range 10 {
 					accessToken(t, cache.User(fmt.Sprint(i)))
 				}
-				if waited := time.Since(before); waited > 250*time.Millisecond {
+				if waited := time.Since(before); waited > 750*time.Millisecond {
 					t.Errorf("the logins took %v", waited)
 				}
 				if n := store.callsOf("Get"); n != 1 {
@@ -416,7 +416,7 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 // The Store here does not even heed its context.
 func TestSlowOperationOfTheStoreIsNotWaitedFor(t *testing.T) {
 	for op, longest := range map[string]time.Duration{
-		"Get": 250 * time.Millisecond, "Put": 250 * time.Millisecond, "Delete": 250 * time.Millisecond,
+		"Get": 750 * time.Millisecond, "Put": 750 * time.Millisecond, "Delete": 750 * time.Millisecond,
 		"Lock":   5 * time.Second,
 		"unlock": time.Second, // by the next login, which waits for the lock
 	} {
@@ -475,6 +475,45 @@ func TestLockThatIsNotHadInTimeCostsALogin(t *testing.T) {
 			t.Errorf("the lock was not released: %v", err)
 		} else {
 			unlock()
+		}
+	})
+}
+
+func TestLockLeavesTimeForTheLogin(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		looker.Fail(lookertest.Login, -1, lookertest.Fault{Delay: time.Second})
+		cfg := func(cfg *lookerauth.Config) { cfg.LoginTimeout = 2 * time.Second }
+		accessToken(t, newCache(t, looker, withStore(store), cfg).ServiceAccount())
+		unlock, err := store.Lock(t.Context(), store.names()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+		store.values = map[string]stored{}
+		accessToken(t, newCache(t, looker, withStore(store), cfg).ServiceAccount())
+	})
+}
+
+func TestLogoutSurvivesBrokenCredentials(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		broken := false
+		cache := newCache(t, looker, withStore(newMemoryStore()), func(cfg *lookerauth.Config) {
+			clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
+			cfg.Credentials = func(context.Context) (string, string, error) {
+				if broken {
+					panic("oh")
+				}
+				return clientID, clientSecret, nil
+			}
+		})
+		accessToken(t, cache.User("789"))
+		broken = true
+		if err := cache.User("789").Logout(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
+			t.Errorf("got %v", err)
+		}
+		if n := looker.Alive()["789"]; n != 0 {
+			t.Errorf("%d tokens alive", n)
 		}
 	})
 }

@@ -173,8 +173,10 @@ func (s *TokenSource) fromStore(ctx context.Context, name string, last *token) *
 	if !ok {
 		return nil
 	}
-	if last != nil && last.retired() && last.oauth.AccessToken == e.accessToken {
-		_ = shared.remove(ctx, name, e) // or it is overwritten in a moment
+	if last != nil && last.oauth.AccessToken == e.accessToken {
+		if last.retired() {
+			_ = shared.remove(ctx, name, e) // or it is overwritten in a moment
+		}
 		return nil
 	}
 	t := newToken(s, e.grant)
