@@ -1,6 +1,7 @@
 package lookerauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ type Stats struct {
 	Evictions    uint64 // users pushed out by more recent ones
 	Logouts      uint64 // tokens killed at Looker
 	StoreHits    uint64 // tokens taken from the Store, each of which saved a login
-	StoreErrors  uint64 // operations of the Store that failed or took too long
+	StoreErrors  uint64 // operations of the Store that failed or took too long, and locks that were not had in time
 }
 
 // counters are the counts of Stats that do not come from elsewhere.
@@ -126,7 +127,7 @@ func (c *Cache) Stats() Stats {
 		Users:        users,
 		Logins:       c.stats.logins.Load(),
 		FailedLogins: c.stats.failedLogins.Load(),
-		SharedLogins: c.flights.shared.Load(),
+		SharedLogins: c.flights.joined.Load(),
 		Refreshes:    c.stats.refreshes.Load(),
 		Rejections:   c.stats.rejections.Load(),
 		Replays:      c.stats.replays.Load(),
@@ -206,7 +207,7 @@ func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 func (c *Cache) succeed(last, t *token, now time.Time) {
 	t.rejectedAt = last.rejectedAt
 	if last.retired() {
-		c.release(last, "token discarded") // it may be alive all the same, if it was not to blame for the 401
+		c.discard(last, "token discarded") // it may be alive all the same, if it was not to blame for the 401
 		return
 	}
 	last.retire()
@@ -221,11 +222,15 @@ func (c *Cache) makeRoom() {
 	}
 	_, oldest, _ := c.users.RemoveOldest()
 	c.stats.evictions.Add(1)
+	if oldest.retired() { // rejected, so that nobody is to use it any more
+		c.discard(oldest, "user evicted")
+		return
+	}
 	c.release(oldest, "user evicted")
 }
 
-// drop takes the token out of service if it is the current one of s's identity, and if no other was dropped for this identity
-// within the interval. It stays where it is until another one replaces it.
+// drop takes the token out of service if it is the current one of s's identity. It does not if that was minted to replace one
+// that was dropped within the interval, as it is not to blame then. It stays where it is until another one replaces it.
 func (c *Cache) drop(s *TokenSource, accessToken string, interval time.Duration) {
 	now := c.clock.Now().UnixNano()
 	if c.dropLocked(s, accessToken, interval, now) {
@@ -238,7 +243,10 @@ func (c *Cache) dropLocked(s *TokenSource, accessToken string, interval time.Dur
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.kept(s)
-	if t == nil || t.retired() || t.oauth.AccessToken != accessToken || uint64(now-t.rejectedAt) < uint64(interval) {
+	if t == nil || t.retired() || t.oauth.AccessToken != accessToken {
+		return false
+	}
+	if t.sent >= t.rejectedAt && uint64(now-t.rejectedAt) < uint64(interval) {
 		return false
 	}
 	t.retire()
@@ -364,13 +372,17 @@ func (c *Cache) Close(ctx context.Context) error {
 	c.cancelLogouts()
 	c.log(ctx, slog.LevelInfo, "closed", slog.Int("users", len(users)), slog.Int("failed", failed))
 	if failed > 0 {
-		err = errors.Join(fmt.Errorf("the logout of %d of %d identities failed: their tokens may live until they expire", failed, len(users)+1), err)
+		left := fmt.Sprintf("the logout of %d of %d identities failed, their tokens may live until they expire", failed, len(users)+1)
+		return fmt.Errorf("lookerauth: close: %s: %w", left, cmp.Or(err, errLogout))
 	}
 	if err != nil {
 		return fmt.Errorf("lookerauth: close: %w", err)
 	}
 	return nil
 }
+
+// errLogout stands for the errors of logouts, each of which was logged.
+var errLogout = errors.New("Looker refused or did not answer")
 
 // logoutAll logs the users out, and then the service account. It returns how many of them that failed for.
 func (c *Cache) logoutAll(ctx context.Context, users map[string]*token, service *token) int {

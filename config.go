@@ -42,7 +42,8 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 
-	// Credentials, if set, is asked for the API key before each login instead, so that a rotated key is picked up.
+	// Credentials, if set, is asked for the API key before each login instead, so that a rotated key is picked up; with a
+	// Store also before the first look in there.
 	Credentials func(ctx context.Context) (clientID, clientSecret string, err error)
 
 	// NonAssociative asks login_user for associative=false: Looker then attributes activity to the user acted as, not to
@@ -77,8 +78,8 @@ type Config struct {
 
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace, say. userID is "" for the
 	// service account; client is authorized with the new token. An error from it fails the login, and the token is logged
-	// out. It must not ask the Cache for the same identity, which would wait for itself. With a Store it runs in the process
-	// that logs in.
+	// out. It must not ask the Cache for the same identity, nor, for the service account, for any: that would wait for
+	// itself. With a Store it runs in the process that logs in.
 	AfterLogin func(ctx context.Context, userID string, client *http.Client) error
 
 	// Transport carries login, login_user and logout, and the requests of every Transport of this package that was given no

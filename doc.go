@@ -56,7 +56,7 @@
 //   - For each identity at most one login runs at any time. A caller whose context ends leaves at once.
 //   - A token that Looker answers 401 to is replaced, and the request sent once more if its body can be.
 //   - No key and no token is in an error, in an event that is logged, or in a value of this package that is printed.
-//   - After Cache.Close the tokens are logged out (not those that a Store shares), and no goroutine is left.
+//   - After Cache.Close the tokens are logged out (with a Store none is), and no goroutine is left.
 //
 // Everything is safe for concurrent use. Package lookertest has a fake Looker for tests.
 package lookerauth

@@ -94,9 +94,7 @@ func logOfABadDay(t *testing.T) string {
 
 		accessToken(t, one.User("1"))
 		accessToken(t, other.User("1")) // from the store
-		for name := range store.values {
-			store.values[name] = stored{nil, time.Now().Add(time.Hour)}
-		}
+		store.garble()
 		accessToken(t, newCache(t, looker, withStore(store), withLog).User("1")) // what is stored does not open
 		store.setFail(func(string) error { return errors.New("connection refused") })
 		accessToken(t, one.User("2"))

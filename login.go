@@ -42,8 +42,9 @@ type api struct {
 	logins      *semaphore.Weighted // one for each login in flight; never held while waiting for anything else
 	logouts     *semaphore.Weighted // likewise; apart, so that logouts nobody waits for cannot hold up logins
 
-	mu     sync.Mutex
-	resume time.Time // guarded by mu: Looker has asked for no login before this
+	mu       sync.Mutex // guards what is below
+	resume   time.Time  // Looker has asked for no login before this
+	clientID string     // of the last login, or the last time that it was asked for; "" if there was none
 }
 
 func newAPI(cfg Config) *api {
@@ -75,10 +76,13 @@ type grant struct {
 	life        time.Duration // positive
 }
 
+// header is the Authorization header, as Looker documents it.
+func (g grant) header() string { return "token " + g.accessToken }
+
 // login asks for a token of the service account.
 func (a *api) login(ctx context.Context, e effort) (g grant, err error) {
 	err = a.retry(ctx, e, func() error {
-		clientID, clientSecret, err := a.credentials(ctx)
+		clientID, clientSecret, err := a.key(ctx)
 		if err != nil {
 			return &LoginError{Op: opLogin, Err: fmt.Errorf("no API key: %w", err)}
 		}
@@ -93,6 +97,28 @@ func (a *api) login(ctx context.Context, e effort) (g grant, err error) {
 		return err
 	})
 	return g, err
+}
+
+// key asks for the API key.
+func (a *api) key(ctx context.Context) (clientID, clientSecret string, err error) {
+	clientID, clientSecret, err = a.credentials(ctx)
+	if err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.clientID = clientID
+	}
+	return clientID, clientSecret, err
+}
+
+// account returns the client id of the API key that was last used, and asks for one only if none was.
+func (a *api) account(ctx context.Context) (clientID string, err error) {
+	a.mu.Lock()
+	clientID = a.clientID
+	a.mu.Unlock()
+	if clientID == "" {
+		clientID, _, err = a.key(ctx)
+	}
+	return clientID, err
 }
 
 // loginUser asks for a token of userID's, which must be valid. authorization is the service account's header.

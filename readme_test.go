@@ -11,14 +11,23 @@ import (
 var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
 
 func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
-	examples := unindented(t, "example_test.go")
+	var examples string
+	for _, pattern := range []string{"example_test.go", "integration/*_test.go", "lookerotel/example_test.go", "redisstore/example_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			examples += unindented(t, file)
+		}
+	}
 	blocks := goBlock.FindAllStringSubmatch(unindented(t, "README.md"), -1)
-	if len(blocks) < 5 {
+	if len(blocks) < 15 {
 		t.Fatalf("found %d snippets in the README", len(blocks))
 	}
 	for _, block := range blocks {
 		if !strings.Contains(examples, block[1]) {
-			t.Errorf("not in example_test.go:\n%s", block[1])
+			t.Errorf("in no example or test that runs it:\n%s", block[1])
 		}
 	}
 }

@@ -29,7 +29,7 @@ type flights struct {
 	timeout time.Duration
 	cache   *Cache // takes the new tokens
 	group   singleflight.Group
-	shared  atomic.Uint64  // callers that got the result of a login that another one started
+	joined  atomic.Uint64  // callers that got the result of a login that another one started
 	landed  sync.WaitGroup // one for each flight, and for each Logout; incremented only while mu is held and closed is false
 
 	mu       sync.Mutex // may be held when Cache.mu is taken, never the other way round; guards what is below
@@ -91,7 +91,7 @@ func (f *flights) get(ctx context.Context, s *TokenSource, do login) (*token, er
 			return nil, ctx.Err()
 		case r := <-result:
 			if !started {
-				f.shared.Add(1)
+				f.joined.Add(1)
 			}
 			if r.Err != errAbandoned {
 				return r.Val.(*token), r.Err
@@ -180,7 +180,7 @@ func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
 	now := f.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	abandoned := f.aloft[s.userID].abandoned
+	abandoned, landedWell := f.aloft[s.userID].abandoned, err == nil
 	delete(f.aloft, s.userID)
 	if abandoned {
 		err = errAbandoned
@@ -195,7 +195,11 @@ func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
 		}
 		return t, nil
 	}
-	if t != nil {
+	switch {
+	case t == nil:
+	case landedWell && !abandoned: // Close came meanwhile, and other processes may have the token from the Store
+		f.cache.release(t, "token discarded")
+	default:
 		f.cache.discard(t, "token discarded")
 	}
 	if failed := ownFailure(s, err); failed != nil {

@@ -24,14 +24,15 @@ type Store interface {
 	// Get returns the value of key, or ErrNotStored if there is none.
 	Get(ctx context.Context, key string) ([]byte, error)
 
-	// Put makes value the value of key for ttl, in place of the one it may have.
+	// Put makes value the value of key for ttl, which is positive, in place of the one it may have.
 	Put(ctx context.Context, key string, value []byte, ttl time.Duration) error
 
 	// Delete removes key, but only if it still has this value. If it does not, that is no error.
 	Delete(ctx context.Context, key string, value []byte) error
 
-	// Lock waits until the caller alone may log key's identity in, or ctx ends. unlock lets the next one; it is called once,
-	// and nobody waits for it. A lock whose process has died must open by itself.
+	// Lock waits until the caller alone may log key's identity in, or ctx ends. If the Store does not answer, it should not
+	// wait for ctx's end, but return an error. unlock lets the next one; it is called once, perhaps after ctx has ended, and
+	// only Cache.Close waits for it. A lock whose process has died must open by itself.
 	Lock(ctx context.Context, key string) (unlock func(), err error)
 }
 
@@ -40,7 +41,7 @@ var ErrNotStored = errors.New("lookerauth: not in the store")
 
 const (
 	storeTimeout = 750 * time.Millisecond // of each operation but Lock, at most
-	lockTimeout  = 5 * time.Second        // how long another process may take to log an identity in, at most, before this one does, too
+	lockTimeout  = 5 * time.Second        // how long another process may take, at most, before this one logs in, too
 	storeRest    = 5 * time.Second        // how long a Store is left alone after an error
 	storeKeySize = 32                     // bytes: AES-256
 )
@@ -61,7 +62,7 @@ type sharedTokens struct {
 	garbled      atomic.Bool     // a value that does not open was logged
 
 	mu      sync.Mutex // guards what is below
-	failing bool       // the last operation failed
+	failing string     // the operation that failed last, and has not worked since; "" if there is none
 	since   time.Time  // when that was
 }
 
@@ -101,7 +102,7 @@ func newAEAD(key []byte) cipher.AEAD {
 
 // name is the key under which the identity's token is stored. Nothing can be learnt from it.
 func (s *sharedTokens) name(ctx context.Context, userID string) (string, error) {
-	clientID, _, err := s.api.credentials(ctx)
+	clientID, err := s.api.account(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +128,7 @@ func (s *sharedTokens) get(ctx context.Context, name string) (e entry, ok bool) 
 // read is get, even while the Store is being left alone. A value that does not open is as good as none.
 func (s *sharedTokens) read(ctx context.Context, name string) (entry, error) {
 	value, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
-	s.account(ctx, err)
+	s.account(ctx, "get", err)
 	if err != nil {
 		return entry{}, err
 	}
@@ -141,21 +142,26 @@ func (s *sharedTokens) read(ctx context.Context, name string) (entry, error) {
 	return entry{}, ErrNotStored
 }
 
-// put stores a new token for as long as it lives.
-func (s *sharedTokens) put(ctx context.Context, name string, g grant) {
+// put stores a new token for as long as it lives. It is named anew: the login may have found another API key.
+func (s *sharedTokens) put(ctx context.Context, userID string, g grant) {
+	name, err := s.name(ctx, userID)
 	ttl := g.life - s.now().Sub(g.sent)
-	if s.resting() || ttl <= 0 {
+	if err != nil || ttl <= 0 || s.resting() {
 		return
 	}
 	value := s.seal(name, g)
-	_, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) { return nil, s.store.Put(ctx, name, value, ttl) })
-	s.account(ctx, err)
+	_, err = ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) {
+		return nil, s.store.Put(ctx, name, value, ttl)
+	})
+	s.account(ctx, "put", err)
 }
 
 // remove deletes the entry, unless another one has replaced it.
 func (s *sharedTokens) remove(ctx context.Context, name string, e entry) error {
-	_, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) { return nil, s.store.Delete(ctx, name, e.value) })
-	s.account(ctx, err)
+	_, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) {
+		return nil, s.store.Delete(ctx, name, e.value)
+	})
+	s.account(ctx, "delete", err)
 	return err
 }
 
@@ -171,12 +177,12 @@ func (s *sharedTokens) take(ctx context.Context, userID string, which func(entry
 		return "", nil
 	}
 	if err == nil {
-		err = s.remove(ctx, name, e)
+		header, err = e.header(), s.remove(ctx, name, e)
 	}
 	if err != nil {
-		return "", fmt.Errorf("lookerauth: the Store failed, other processes may still use a token: %w", err)
+		err = fmt.Errorf("lookerauth: the Store failed, other processes may still use a token: %w", err)
 	}
-	return "token " + e.accessToken, nil
+	return header, err
 }
 
 // lock waits until this process alone may log the identity in. If that takes too long, or the Store does not work, it returns
@@ -195,8 +201,10 @@ func (s *sharedTokens) lock(ctx context.Context, name string) (unlock func()) {
 		}
 		return nil, err
 	})
-	if err != errStoreTimeout { // another process that takes its time says nothing of the Store
-		s.account(ctx, err)
+	if err == errStoreTimeout { // another process takes its time: no reason to leave the Store alone
+		s.errors.Add(1)
+	} else {
+		s.account(ctx, "lock", err)
 	}
 	unlock = func() { s.inBackground(release) }
 	if err == nil {
@@ -245,24 +253,31 @@ func ask[T any](ctx context.Context, s *sharedTokens, d time.Duration, f func(ct
 	}
 }
 
-// account counts an error, and has the Store left alone for a while. It logs the first one, and the end of them.
-func (s *sharedTokens) account(ctx context.Context, err error) {
+// account counts an error of an operation, and has the Store left alone for a while. It logs the first one, and when the
+// operation that failed works again: a Store may well be read while it cannot be written to.
+func (s *sharedTokens) account(ctx context.Context, operation string, err error) {
 	if ctx.Err() != nil {
 		return // it was cut short, which says nothing of the Store
 	}
 	failed := err != nil && !errors.Is(err, ErrNotStored)
 	now := s.now()
 	s.mu.Lock()
-	changed := failed != s.failing
-	s.failing, s.since = failed, now
+	wasFailing := s.failing != ""
+	switch {
+	case failed:
+		s.failing, s.since = operation, now
+	case s.failing == operation:
+		s.failing = ""
+	}
+	isFailing := s.failing != ""
 	s.mu.Unlock()
 	if failed {
 		s.errors.Add(1)
 	}
 	switch {
-	case changed && failed:
+	case isFailing && !wasFailing:
 		s.log(ctx, slog.LevelWarn, "store failed", slog.Any("error", err))
-	case changed:
+	case wasFailing && !isFailing:
 		s.log(ctx, slog.LevelInfo, "store works again")
 	}
 }
@@ -272,7 +287,7 @@ func (s *sharedTokens) resting() bool {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.failing && within(now.Sub(s.since), storeRest)
+	return s.failing != "" && within(now.Sub(s.since), storeRest)
 }
 
 // now is the wall clock's time. It is read before mu is taken, as the Clock is the user's.

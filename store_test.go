@@ -123,6 +123,15 @@ func (m *memoryStore) names() []string {
 	return slices.Sorted(maps.Keys(m.values))
 }
 
+// garble makes all values ones that do not open.
+func (m *memoryStore) garble() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.values {
+		m.values[name] = stored{nil, time.Now().Add(time.Hour)}
+	}
+}
+
 // swap exchanges the values of two keys.
 func (m *memoryStore) swap(a, b string) {
 	m.mu.Lock()
@@ -250,6 +259,155 @@ func TestRejectedTokenLeavesTheStoreBeforeItsSuccessorIsThere(t *testing.T) {
 		}
 		if n := len(store.names()); n != 1 { // the service account's
 			t.Errorf("%d values in the store, want 1", n)
+		}
+	})
+}
+
+// Another process has replaced the token before, and then the replacement dies, too.
+func TestDeadReplacementFromTheStoreIsReplacedToo(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		one, other := newCache(t, looker, withStore(store)), newCache(t, looker, withStore(store))
+		sources := []func(*lookerauth.Cache) *lookerauth.TokenSource{
+			(*lookerauth.Cache).ServiceAccount, func(cache *lookerauth.Cache) *lookerauth.TokenSource { return cache.User("789") },
+		}
+		for _, source := range sources {
+			accessToken(t, source(one))
+			accessToken(t, source(other))
+			time.Sleep(time.Minute)
+			source(one).Invalidate(must(source(one).Token()))
+			accessToken(t, source(one))
+		}
+		time.Sleep(time.Minute)
+		looker.RevokeAll()
+		for range 5 {
+			if got := whoAnswered(t, t.Context(), other.User("789").Client(), looker.URL+"/api/4.0/looks"); got != "789" {
+				t.Errorf("answered as %q", got)
+			}
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
+func TestReplacementByAClockThatIsBehindIsTaken(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store, behind := newMemoryStore(), &steppedClock{}
+		behind.step(-time.Minute)
+		users := []*lookerauth.TokenSource{
+			newCache(t, looker, withStore(store)).User("789"),
+			newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.Clock = behind }).User("789"),
+		}
+		accessToken(t, users[0])
+		accessToken(t, users[1])
+		time.Sleep(10 * time.Second)
+		looker.Revoke("789")
+		whoAnswered(t, t.Context(), users[1].Client(), looker.URL+"/api/4.0/looks")
+		whoAnswered(t, t.Context(), users[0].Client(), looker.URL+"/api/4.0/looks")
+		checkCalls(t, looker, 1, 2)
+	})
+}
+
+func TestRejectedTokenIsKilledAndNotTakenAgain(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, withStore(newMemoryStore()), maxUsers(1))
+		user := cache.User("789")
+		first := must(user.Token())
+		user.Invalidate(first)
+		accessToken(t, cache.User("2")) // evicts the rejected token
+		synctest.Wait()
+		if accessToken(t, user) == first.AccessToken {
+			t.Error("the rejected token is back")
+		}
+		user.Invalidate(must(user.Token()))
+		accessToken(t, user)
+		synctest.Wait()
+		if n := looker.Alive()["789"]; n != 1 {
+			t.Errorf("%d tokens alive, want the last one", n)
+		}
+	})
+}
+
+// slowPut is a memoryStore whose Put takes effect long before it answers.
+type slowPut struct{ *memoryStore }
+
+func (s slowPut) Put(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	err := s.memoryStore.Put(ctx, key, value, ttl)
+	time.Sleep(100 * time.Millisecond)
+	return err
+}
+
+func TestCloseLeavesATokenToTheOthersThatWasSharedAMomentAgo(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		one, other := newCache(t, looker, withStore(slowPut{store})), newCache(t, looker, withStore(store))
+		go func() { _, _ = one.ServiceAccount().Token() }()
+		time.Sleep(50 * time.Millisecond) // it is in the store, and the login not yet at its end
+		accessToken(t, other.ServiceAccount())
+		if err := one.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if calls, names := looker.Calls(lookertest.Logout), store.names(); calls != 0 || len(names) != 1 {
+			t.Errorf("%d logouts, %d values in the store; want none, and one", calls, len(names))
+		}
+	})
+}
+
+func TestReadOnlyStoreIsLoggedOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		store.setFail(func(op string) error {
+			if op == "Get" {
+				return nil
+			}
+			return errors.New("READONLY")
+		})
+		var log bytes.Buffer
+		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		for i := range 10 {
+			accessToken(t, cache.User(fmt.Sprint(i)))
+			time.Sleep(10 * time.Second)
+		}
+		if n := strings.Count(log.String(), "store failed"); n != 1 || strings.Contains(log.String(), "works again") {
+			t.Errorf("logged:\n%s", log.String())
+		}
+	})
+}
+
+func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store, cfg, asked := newMemoryStore(), looker.Config(), 0
+		rotated := newCache(t, looker, withStore(store), func(c *lookerauth.Config) {
+			c.Credentials = func(context.Context) (string, string, error) {
+				asked++
+				if asked == 1 {
+					return "old", "key", nil
+				}
+				return cfg.ClientID, cfg.ClientSecret, nil
+			}
+		})
+		for _, userID := range []string{"1", "2", "3"} {
+			accessToken(t, rotated.User(userID))
+		}
+		if asked != 2 {
+			t.Errorf("asked for the key %d times, want once to look in the store and once to log in", asked)
+		}
+		old := newCache(t, looker, withStore(store), func(c *lookerauth.Config) { c.ClientID, c.ClientSecret = "old", "key" })
+		if _, err := old.ServiceAccount().Token(); !errors.Is(err, lookerauth.ErrBadCredentials) {
+			t.Errorf("the old account: %v", err)
+		}
+	})
+}
+
+func TestHeldDownServiceAccountCostsTheStoreLittle(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		user := newCache(t, looker, withStore(store)).User("789")
+		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 403})
+		for range 100 {
+			_, _ = user.Token()
+		}
+		if n := store.callsOf("Lock"); n != 1 {
+			t.Errorf("%d locks, want the service account's", n)
 		}
 	})
 }
@@ -461,8 +619,8 @@ func TestLockThatIsNotHadInTimeCostsALogin(t *testing.T) {
 		if waited := time.Since(before); waited != 5*time.Second {
 			t.Errorf("waited %v for the lock", waited)
 		}
-		if n := other.Stats().StoreErrors; n != 0 || len(store.names()) != 1 {
-			t.Errorf("%d errors of the store, %d values in it; a lock that is held is none", n, len(store.names()))
+		if n := other.Stats().StoreErrors; n != 1 || len(store.names()) != 1 {
+			t.Errorf("%d errors of the store, %d values in it; want it counted, and the store used all the same", n, len(store.names()))
 		}
 		unlock()
 		checkCalls(t, looker, 2, 0)
@@ -476,6 +634,29 @@ func TestLockThatIsNotHadInTimeCostsALogin(t *testing.T) {
 		} else {
 			unlock()
 		}
+	})
+}
+
+// lateLock is a memoryStore whose Lock takes its time, whatever its context says.
+type lateLock struct{ *memoryStore }
+
+func (s lateLock) Lock(_ context.Context, key string) (func(), error) {
+	time.Sleep(10 * time.Second)
+	return s.memoryStore.Lock(context.Background(), key)
+}
+
+func TestLockThatCameTooLateIsReleased(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		accessToken(t, newCache(t, looker, withStore(lateLock{store})).ServiceAccount())
+		time.Sleep(10 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		unlock, err := store.Lock(ctx, store.names()[0])
+		if err != nil {
+			t.Fatalf("the lock is still held: %v", err)
+		}
+		unlock()
 	})
 }
 
@@ -497,23 +678,11 @@ func TestLockLeavesTimeForTheLogin(t *testing.T) {
 
 func TestLogoutSurvivesBrokenCredentials(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		broken := false
 		cache := newCache(t, looker, withStore(newMemoryStore()), func(cfg *lookerauth.Config) {
-			clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
-			cfg.Credentials = func(context.Context) (string, string, error) {
-				if broken {
-					panic("oh")
-				}
-				return clientID, clientSecret, nil
-			}
+			cfg.Credentials = func(context.Context) (string, string, error) { panic("oh") }
 		})
-		accessToken(t, cache.User("789"))
-		broken = true
 		if err := cache.User("789").Logout(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
 			t.Errorf("got %v", err)
-		}
-		if n := looker.Alive()["789"]; n != 0 {
-			t.Errorf("%d tokens alive", n)
 		}
 	})
 }
@@ -550,6 +719,23 @@ func TestLogoutReachesTheStore(t *testing.T) {
 		}
 		if got := whoAnswered(t, t.Context(), one.User("789").Client(), looker.URL+"/api/4.0/looks"); got != "789" {
 			t.Errorf("the other process was answered as %q", got)
+		}
+		for _, failing := range []string{"Get", "Delete"} {
+			accessToken(t, other.User("790"))
+			store.setFail(func(op string) error {
+				if op == failing {
+					return errors.New("connection refused")
+				}
+				return nil
+			})
+			if err := one.User("790").Logout(t.Context()); err == nil || !strings.Contains(err.Error(), "other processes") {
+				t.Errorf("%s fails: got %v", failing, err)
+			}
+			if n := looker.Alive()["790"]; failing == "Delete" && n != 0 {
+				t.Errorf("%d tokens alive that Logout had read", n)
+			}
+			store.setFail(nil)
+			time.Sleep(time.Minute)
 		}
 		store.setFail(func(string) error { return errors.New("connection refused") })
 		if err := one.User("789").Logout(t.Context()); err == nil || !strings.Contains(err.Error(), "other processes") {

@@ -146,12 +146,16 @@ func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
 func (s *TokenSource) logInForAll(ctx context.Context, e effort, last *token) (*token, error) {
 	shared := s.cache.shared
 	name, err := shared.name(ctx, s.userID)
-	if err != nil { // there is no API key, as the login is about to say
-		t, _, err := s.mint(ctx, e, last)
-		return t, err
+	if err != nil {
+		return nil, serviceError(ctx, &LoginError{Op: opLogin, Err: fmt.Errorf("no API key: %w", err)})
 	}
 	if t := s.fromStore(ctx, name, last); t != nil {
 		return t, nil
+	}
+	if s != s.cache.service { // whose login must not keep the user's lock
+		if _, err := s.cache.service.token(ctx); err != nil {
+			return nil, serviceError(ctx, err)
+		}
 	}
 	unlock := shared.lock(ctx, name)
 	defer unlock()
@@ -160,7 +164,7 @@ func (s *TokenSource) logInForAll(ctx context.Context, e effort, last *token) (*
 	}
 	t, g, err := s.mint(ctx, e, last)
 	if err == nil {
-		shared.put(ctx, name, g)
+		shared.put(ctx, s.userID, g)
 	}
 	return t, err
 }
@@ -180,7 +184,10 @@ func (s *TokenSource) fromStore(ctx context.Context, name string, last *token) *
 		return nil
 	}
 	t := newToken(s, e.grant)
-	if t.expired(s.cache.clock.Now().UnixNano()) || last != nil && t.sent <= last.sent {
+	if t.expired(s.cache.clock.Now().UnixNano()) {
+		return nil
+	}
+	if last != nil && !last.retired() && t.sent <= last.sent { // what stands in a rejected one's place is newer anyhow
 		return nil
 	}
 	shared.hits.Add(1)
@@ -218,6 +225,9 @@ func (s *TokenSource) prepare(ctx context.Context, t *token) error {
 	if err == nil {
 		return nil
 	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // why it was cut short
+	}
 	return afterLoginFailed(s.op(), s.userID, t.oauth.AccessToken, err)
 }
 
@@ -232,18 +242,22 @@ func (s *TokenSource) grant(ctx context.Context, e effort) (grant, error) {
 		return grant{}, serviceError(ctx, err)
 	}
 	g, err := c.api.loginUser(ctx, e, s.userID, admin.header)
-	var failed *LoginError
-	if !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized {
-		return g, err
+	for range maxReplays {
+		var failed *LoginError
+		if !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized {
+			break
+		}
+		replacement, replaceErr := c.service.replace(ctx, admin)
+		if replaceErr != nil {
+			return grant{}, serviceError(ctx, replaceErr)
+		}
+		if replacement == admin {
+			break
+		}
+		admin = replacement
+		g, err = c.api.loginUser(ctx, e, s.userID, admin.header)
 	}
-	replacement, replaceErr := c.service.replace(ctx, admin)
-	if replaceErr != nil {
-		return grant{}, serviceError(ctx, replaceErr)
-	}
-	if replacement == admin {
-		return grant{}, err
-	}
-	return c.api.loginUser(ctx, e, s.userID, replacement.header)
+	return g, err
 }
 
 // op is the call that logs this identity in.
@@ -293,17 +307,17 @@ var bearerExtra = map[string]any{"token_type": "Bearer"}
 // newToken makes a token of s's identity. It ages refreshBefore before it stops being usable, but no more than a quarter of its
 // life, and spread at random over the first fifth of that time, so that tokens minted together are not renewed together.
 func newToken(s *TokenSource, g grant) *token {
-	usable := usable(g.life)
-	window := min(s.cache.refreshBefore, g.life/4, usable)
-	fresh := usable - window + rand.N(window/5+1)
+	end := usable(g.life)
+	window := min(s.cache.refreshBefore, g.life/4, end)
+	fresh := end - window + rand.N(window/5+1)
 
 	extra := bearerExtra
 	if g.tokenType != "Bearer" {
 		extra = map[string]any{"token_type": g.tokenType}
 	}
-	header := "token " + g.accessToken
+	header := g.header()
 	oauth := oauth2.Token{
-		AccessToken: bearer(header),
+		AccessToken: header[len(header)-len(g.accessToken):],
 		TokenType:   "token",
 		Expiry:      g.sent.Round(0).Add(g.life),
 	}

@@ -589,6 +589,17 @@ func TestAfterLoginRunsBeforeAnyoneGetsTheToken(t *testing.T) {
 	})
 }
 
+func TestAfterLoginThatTakesTooLongSaysSo(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+			cfg.AfterLogin = func(ctx context.Context, _ string, _ *http.Client) error { <-ctx.Done(); return ctx.Err() }
+		})
+		if _, err := cache.ServiceAccount().Token(); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "LoginTimeout") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestAfterLoginsClientNeverLogsIn(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, func(cfg *lookerauth.Config) {

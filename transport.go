@@ -107,11 +107,28 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.withoutToken(req, err)
 	}
 	resp, err := t.send(req, req.Body, tok)
-	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
+	for range maxReplays {
+		if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
+			break
+		}
+		body, replacement := t.replacement(req, source, tok)
+		if replacement == nil {
+			break
+		}
+		if resp.Body != nil { // which a test's base may leave out
+			_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // a short rest is read, so that the connection can be used again
+			resp.Body.Close()
+		}
+		t.cache.replayed(req.Context(), source)
+		tok = replacement
+		resp, err = t.send(req, body, tok)
 	}
-	return t.replay(req, resp, source, tok)
+	return resp, err
 }
+
+// maxReplays is how often a request is sent again. Once does nearly always: only a replacement that another process has put into
+// the Store may be as dead as the token before.
+const maxReplays = 2
 
 // CloseIdleConnections closes the base's idle connections, if it can.
 func (t *Transport) CloseIdleConnections() {
@@ -135,27 +152,22 @@ func (t *Transport) sourceOf(req *http.Request) (*TokenSource, error) {
 	return t.cache.User(id.userID), nil
 }
 
-// replay answers a 401: it sends the request once more, or returns the 401 that there is. It returns no error of its own,
-// as a RoundTripper must not once it has a response.
-func (t *Transport) replay(req *http.Request, unauthorized *http.Response, source *TokenSource, rejected *token) (*http.Response, error) {
+// replacement drops the token that Looker answered 401 to, and returns the request's body and the token to send it again with.
+// The token is nil if the caller is to have the 401 that there is: a RoundTripper must not return an error of its own then.
+func (t *Transport) replacement(req *http.Request, source *TokenSource, rejected *token) (io.ReadCloser, *token) {
 	body, ok := bodyAgain(req)
 	if !ok {
 		t.cache.drop(source, rejected.oauth.AccessToken, rejectionInterval)
-		return unauthorized, nil
+		return nil, nil
 	}
 	tok, err := source.replace(req.Context(), rejected)
-	if err != nil || tok == rejected {
-		if body != nil {
-			body.Close()
-		}
-		return unauthorized, nil
+	if err == nil && tok != rejected {
+		return body, tok
 	}
-	if unauthorized.Body != nil { // which a test's base may leave out
-		_, _ = io.CopyN(io.Discard, unauthorized.Body, 4<<10) // a short rest is read, so that the connection can be used again
-		unauthorized.Body.Close()
+	if body != nil {
+		body.Close()
 	}
-	t.cache.replayed(req.Context(), source)
-	return t.send(req, body, tok)
+	return nil, nil
 }
 
 // bodyAgain returns the request's body as it was at first, if that can be had.

@@ -1,0 +1,36 @@
+package redisstore_test
+
+import (
+	"context"
+	"encoding/hex"
+	"log"
+	"os"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/redisstore"
+)
+
+// Processes that have the same API key, Redis and TOKEN_STORE_KEY share their tokens.
+func Example() {
+	ctx := context.Background()
+	cfg, err := lookerauth.ConfigFromEnv()
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := hex.DecodeString(os.Getenv("TOKEN_STORE_KEY")) // 64 digits, from: openssl rand -hex 32
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	defer client.Close()
+
+	cfg.Store = redisstore.New(client)
+	cfg.StoreKeys = [][]byte{key}
+	cache, err := lookerauth.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close(ctx) // leaves the tokens to the other processes
+}

@@ -1,0 +1,75 @@
+package redisstore
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// LockTTL is how long a lock is held at most, so that it opens by itself when its process has died. A login that takes longer
+// may be made twice.
+const LockTTL = 30 * time.Second
+
+// answerTime is how long the server may take to answer one try to take a lock, or to release it.
+const answerTime = 750 * time.Millisecond
+
+var errNoAnswer = errors.New("no answer within " + answerTime.String())
+
+// Between tries to take a lock that somebody else has there is a pause, which is longer the longer the wait is: when a whole
+// fleet starts, hundreds of users wait in each process.
+const (
+	minPause = 20 * time.Millisecond
+	maxPause = 320 * time.Millisecond
+)
+
+// Lock implements lookerauth.Store. While somebody else has the lock, it is tried again after 20 ms, and then in pauses that
+// double up to 320 ms, give or take a half. An error of the server ends that at once, and so does a server that does not answer
+// within 750 ms. unlock may block for as long.
+func (s *Store) Lock(ctx context.Context, key string) (unlock func(), err error) {
+	name, holder := s.name(key)+":lock", crand.Text()
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		taken, err := s.tryLock(ctx, name, holder)
+		if taken {
+			return func() { s.unlock(ctx, name, holder) }, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("redisstore: lock: %w", err)
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// lockScript makes ARGV[1] the holder of KEYS[1] for ARGV[2] milliseconds, unless there is another one. It is no SET NX, as the
+// client sends again what was not answered, and then the holder must not find the lock taken by itself.
+var lockScript = redis.NewScript(`
+local holder = redis.call("GET", KEYS[1])
+if holder and holder ~= ARGV[1] then
+	return 0
+end
+redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+return 1`)
+
+// tryLock reports whether holder has the lock now.
+func (s *Store) tryLock(ctx context.Context, name, holder string) (bool, error) {
+	answered, cancel := context.WithTimeoutCause(ctx, answerTime, errNoAnswer)
+	defer cancel()
+	return within(answered, func() (bool, error) {
+		return lockScript.Run(answered, s.client, []string{name}, holder, LockTTL.Milliseconds()).Bool()
+	}, func() { s.unlock(ctx, name, holder) })
+}
+
+// unlock opens the lock if holder still has it. If that fails, it opens by itself.
+func (s *Store) unlock(ctx context.Context, name, holder string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
+	_ = s.deleteIf(ctx, name, holder)
+}

@@ -1,0 +1,297 @@
+//go:build unix
+
+package redisstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+	"github.com/lookerauth/lookerauth/redisstore/internal/redisserver"
+)
+
+// fleet is what several processes have in common.
+type fleet struct {
+	t      *testing.T
+	redis  *redisserver.Server
+	looker *lookertest.Server
+	keys   [][]byte
+}
+
+// newFleet makes a fleet that lives by this clock. While a mock clock stands still no answer comes too late, however slow the
+// machine is.
+func newFleet(t *testing.T, clock lookerauth.Clock) *fleet {
+	t.Helper()
+	f := &fleet{t: t, redis: redisserver.New(t), keys: [][]byte{[]byte("a key that is made of 32 letters")}}
+	f.looker = lookertest.NewServer(clock)
+	t.Cleanup(f.looker.Close)
+	return f
+}
+
+// process is a Cache as a process of the fleet has it, with a client of its own.
+type process struct {
+	*lookerauth.Cache
+	fleet  *fleet
+	client *http.Client
+}
+
+func (f *fleet) newProcess() process {
+	f.t.Helper()
+	cfg := f.looker.Config()
+	cfg.Store, cfg.StoreKeys = newStore(f.t, f.redis.Addr), f.keys
+	cache, err := lookerauth.New(cfg)
+	check(f.t, err)
+	f.t.Cleanup(func() { _ = cache.Close(context.Background()) })
+	return process{cache, f, &http.Client{Transport: cache.Transport(nil)}}
+}
+
+// request fails the test unless a request as the user is answered as that user.
+func (p process) request(userID string) {
+	t := p.fleet.t
+	t.Helper()
+	ctx := lookerauth.WithUser(t.Context(), userID)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.fleet.looker.URL+"/api/4.0/user", nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer resp.Body.Close()
+	var me struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&me); err != nil || me.ID != userID {
+		t.Errorf("a request as user %s was answered %s as user %q, %v", userID, resp.Status, me.ID, err)
+	}
+}
+
+func (p process) requestAll(userIDs []string) {
+	p.fleet.t.Helper()
+	for _, userID := range userIDs {
+		p.request(userID)
+	}
+}
+
+// users returns n user ids, which begin with name.
+func users(name string, n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("%s-%d", name, i)
+	}
+	return ids
+}
+
+// logins returns how many calls logged anybody in so far.
+func (f *fleet) logins() int {
+	return f.looker.Calls(lookertest.Login) + f.looker.Calls(lookertest.LoginUser)
+}
+
+// wantLogins fails the test if there were more or fewer.
+func (f *fleet) wantLogins(want int) {
+	f.t.Helper()
+	if got := f.logins(); got != want {
+		f.t.Errorf("%d logins, want %d", got, want)
+	}
+}
+
+// stored returns all that is in Redis, by name.
+func (f *fleet) stored() map[string]string {
+	f.t.Helper()
+	client := newClient(f.t, f.redis.Addr)
+	values := make(map[string]string)
+	for _, name := range names(f.t, client) {
+		value, err := client.Get(f.t.Context(), name).Result()
+		check(f.t, err)
+		values[name] = value
+	}
+	return values
+}
+
+func TestProcessesLogEachUserInOnce(t *testing.T) {
+	f := newFleet(t, clock.NewMock())
+	ids := users("user", 10)
+	var all sync.WaitGroup
+	for range 4 {
+		p := f.newProcess()
+		for _, id := range ids {
+			all.Go(func() { p.request(id) })
+		}
+	}
+	all.Wait()
+	f.wantLogins(11)
+}
+
+func TestRestartedProcessMakesNoLogin(t *testing.T) {
+	f := newFleet(t, clock.NewMock())
+	ids := users("user", 10)
+	first := f.newProcess()
+	first.requestAll(ids)
+	check(t, first.Close(t.Context()))
+	second := f.newProcess()
+	second.requestAll(ids)
+	f.wantLogins(11)
+	if n := second.Stats().StoreHits; n != 10 {
+		t.Errorf("%d tokens came from the store, want 10", n)
+	}
+}
+
+func TestRevokedTokenIsReplacedOnceForAllProcesses(t *testing.T) {
+	now := clock.NewMock()
+	f := newFleet(t, now)
+	var all sync.WaitGroup
+	var processes []process
+	for range 4 {
+		p := f.newProcess()
+		p.request("789")
+		processes = append(processes, p)
+	}
+	now.Add(time.Second)
+	f.looker.Revoke("789")
+	for _, p := range processes {
+		for range 10 {
+			all.Go(func() { p.request("789") })
+		}
+	}
+	all.Wait()
+	f.wantLogins(3) // the service account, the user, and the user again
+}
+
+func TestNothingInRedisTellsASecret(t *testing.T) {
+	f := newFleet(t, clock.NewMock())
+	p := f.newProcess()
+	ids := users("customer", 10)
+	p.requestAll(ids)
+	cfg := f.looker.Config()
+	secrets := append(ids, cfg.ClientID, cfg.ClientSecret, string(f.keys[0]), cfg.BaseURL)
+	sources := []*lookerauth.TokenSource{p.ServiceAccount()}
+	for _, id := range ids {
+		sources = append(sources, p.User(id))
+	}
+	for _, source := range sources {
+		token, err := source.Token()
+		check(t, err)
+		secrets = append(secrets, token.AccessToken)
+	}
+	stored := f.stored()
+	if len(stored) != 11 {
+		t.Errorf("%d names are stored, want 11", len(stored))
+	}
+	for name, value := range stored {
+		for _, secret := range secrets {
+			if strings.Contains(name+"\n"+value, secret) {
+				t.Errorf("%q tells %q: %q", name, secret, value)
+			}
+		}
+	}
+}
+
+func TestSwappedValuesNeverSwapUsers(t *testing.T) {
+	f := newFleet(t, clock.NewMock())
+	ids := users("user", 10)
+	f.newProcess().requestAll(ids)
+	stored := f.stored()
+	var inOrder []string
+	for name := range stored {
+		inOrder = append(inOrder, name)
+	}
+	client := newClient(t, f.redis.Addr)
+	for i, name := range inOrder {
+		check(t, client.Set(t.Context(), name, stored[inOrder[(i+1)%len(inOrder)]], time.Hour).Err())
+	}
+	p := f.newProcess()
+	p.requestAll(ids)
+	if n := p.Stats().StoreHits; n != 0 {
+		t.Errorf("%d swapped tokens were used", n)
+	}
+	f.wantLogins(2 * 11)
+}
+
+func TestProcessWithAnotherKeyReadsNothingAndWorks(t *testing.T) {
+	f := newFleet(t, clock.NewMock())
+	ids := users("user", 10)
+	f.newProcess().requestAll(ids)
+	f.keys = [][]byte{[]byte("another key, also of 32 letters.")}
+	p := f.newProcess()
+	p.requestAll(ids)
+	if n := p.Stats().StoreHits; n != 0 {
+		t.Errorf("%d tokens were read", n)
+	}
+	f.wantLogins(2 * 11)
+}
+
+// shiftedClock is the real one, some time ahead.
+type shiftedClock struct{ ahead atomic.Int64 }
+
+func (c *shiftedClock) Now() time.Time                         { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *shiftedClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+func (c *shiftedClock) shift(d time.Duration)                  { c.ahead.Add(int64(d)) }
+
+func TestEveryRequestSucceedsWithoutRedis(t *testing.T) {
+	outages := map[string]struct {
+		begin, end func(*redisserver.Server) error
+	}{
+		"killed": {func(s *redisserver.Server) error { s.Stop(); return nil }, (*redisserver.Server).Restart},
+		"paused": {(*redisserver.Server).Pause, (*redisserver.Server).Resume},
+	}
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			var ahead shiftedClock
+			f := newFleet(t, &ahead)
+			one, other := f.newProcess(), f.newProcess()
+			one.requestAll(users("before", 5))
+			other.requestAll(users("before", 5))
+
+			var all sync.WaitGroup
+			var requests atomic.Int32
+			for _, p := range []process{one, other} {
+				for _, id := range slices.Concat(users("before", 5), users("during", 45)) {
+					all.Go(func() {
+						if requests.Add(1) == 50 {
+							if err := outage.begin(f.redis); err != nil {
+								t.Error(err)
+							}
+						}
+						p.request(id)
+					})
+				}
+			}
+			all.Wait()
+			if one.Stats().StoreErrors+other.Stats().StoreErrors == 0 {
+				t.Error("nobody noticed the outage")
+			}
+
+			check(t, outage.end(f.redis))
+			awaitSharing(t, &ahead, one, other)
+		})
+	}
+}
+
+// awaitSharing waits until one process finds in the store what the other one put there, after an outage.
+func awaitSharing(t *testing.T, clock *shiftedClock, one, other process) {
+	t.Helper()
+	hits := other.Stats().StoreHits
+	end := time.Now().Add(guard)
+	for i := 0; time.Now().Before(end); i++ {
+		clock.shift(10 * time.Second) // for so long the store was left alone
+		userID := fmt.Sprint("after-", i)
+		one.request(userID)
+		other.request(userID)
+		if other.Stats().StoreHits > hits {
+			return
+		}
+	}
+	t.Error("the store was not used again")
+}
