@@ -140,9 +140,9 @@ func (c *Cache) Stats() Stats {
 	return stats
 }
 
-// isRecent reports whether t's identity is as good as at the front of the LRU. Moving it there takes a lock that excludes all others, so
-// it is done again only after a sixteenth of the cache has been replaced. Two users are therefore in the wrong order only if
-// fewer than MaxUsers/16 others, rounded up, were taken in between their last uses.
+// isRecent reports whether t's identity is as good as at the front of the LRU. Moving it there takes a lock that excludes all
+// others, so it is done again only after a sixteenth of the cache has been replaced. Two users are therefore in the wrong
+// order only if fewer than MaxUsers/16 others, rounded up, were taken in between their last uses.
 func (c *Cache) isRecent(t *token) bool {
 	return c.added.Load()-t.touched.Load() <= uint64(c.maxUsers-1)/16
 }
@@ -347,8 +347,8 @@ func (c *Cache) alive(t *token, now int64) []string {
 }
 
 // Close ends the Cache: from now on every call gets ErrClosed. It cancels the logins under way, waits for them and for
-// background logouts, and logs every token out, the service account's last; with a Store none, as others may use them. A token whose login was cancelled on the wire may
-// stay alive at Looker until it expires, as nobody has learnt of it.
+// background logouts, and logs every token out, the service account's last; with a Store none, as others may use them. A
+// token whose login was cancelled on the wire may stay alive at Looker until it expires, as nobody has learnt of it.
 //
 // It blocks until all that is done, or until ctx ends; it then returns an error that says how many tokens may be alive. After
 // it no goroutine of the Cache is left, if the functions and interfaces in the Config return when their context ends. To

@@ -58,5 +58,7 @@
 //   - No key and no token is in an error, in an event that is logged, or in a value of this package that is printed.
 //   - After Cache.Close the tokens are logged out (with a Store none is), and no goroutine is left.
 //
-// Everything is safe for concurrent use. Package lookertest has a fake Looker for tests.
+// Cache.Stats counts what happens: expvar.Publish("lookerauth", expvar.Func(func() any { return cache.Stats() })) publishes it,
+// and so does package lookerotel, a module of its own, to OpenTelemetry. Everything is safe for concurrent use. Package
+// lookertest has a fake Looker for tests.
 package lookerauth

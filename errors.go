@@ -12,7 +12,8 @@ import (
 // The errors that callers tell apart with errors.Is. Each says what to do about it.
 var (
 	// ErrBadCredentials: login refused the API key. Looker answers 404 to a wrong key, not 401.
-	ErrBadCredentials = errors.New("the API key was refused: check the client id and the client secret, and that they are not swapped")
+	ErrBadCredentials = errors.New("the API key was refused: " +
+		"check the client id and the client secret, and that they are not swapped")
 
 	// ErrForbidden: login_user refused, because the service account may not act as this user.
 	ErrForbidden = errors.New("the service account may not act as this user: give it the Admin role " +
@@ -36,7 +37,8 @@ var (
 	ErrNoIdentity = errors.New("the request's context names no identity: use WithUser or WithServiceAccount")
 
 	// ErrForeignOrigin: a request was made straight to a place that is not below the Config's BaseURL. It was not sent.
-	ErrForeignOrigin = errors.New("the request leads away from the base URL, and was not sent: use another http.Client for other hosts")
+	ErrForeignOrigin = errors.New("the request leads away from the base URL, and was not sent: " +
+		"use another http.Client for other hosts")
 
 	// ErrClosed: the Cache was closed.
 	ErrClosed = errors.New("the cache is closed: close it only when nothing uses it any more")

@@ -209,7 +209,7 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, tok *token) (*ht
 // outgoing is a copy of a request, in one allocation with room for the values of its header.
 type outgoing struct {
 	request http.Request
-	values  [8]string
+	values  [6]string
 }
 
 // cloneHeader copies the header, with tok's Authorization instead of the one it may have. The values are in values, for as long
@@ -250,10 +250,11 @@ func (t *Transport) guard(req *http.Request) (tokenless bool, err error) {
 
 // origin is where tokens may go: a scheme, a host and a port, and the paths below a prefix.
 type origin struct {
-	scheme string
-	host   string // lower case
-	port   string // even if it is the scheme's own
-	prefix string // as on the wire, without a slash at the end; "" if there is none
+	scheme    string
+	authority string // as it is in the base URL, and so in nearly all requests
+	host      string // lower case
+	port      string // even if it is the scheme's own
+	prefix    string // as on the wire, without a slash at the end; "" if there is none
 }
 
 // newOrigin takes a valid base URL.
@@ -263,11 +264,11 @@ func newOrigin(baseURL string) origin {
 		panic(err) // the Config was validated
 	}
 	host, port := hostPort(u.Scheme, u.Host)
-	return origin{u.Scheme, host, port, u.EscapedPath()}
+	return origin{u.Scheme, u.Host, host, port, u.EscapedPath()}
 }
 
 // covers reports whether the request leads below the origin, by all that a server or a proxy might look at.
-func (o origin) covers(req *http.Request) bool {
+func (o *origin) covers(req *http.Request) bool {
 	u := req.URL
 	if u == nil || u.Opaque != "" || !strings.EqualFold(u.Scheme, o.scheme) || !o.isAt(u.Host) {
 		return false
@@ -284,7 +285,7 @@ func (o origin) covers(req *http.Request) bool {
 }
 
 // left reports whether one of the redirects that led to this request went elsewhere: who sent it back here is not Looker.
-func (o origin) left(req *http.Request) bool {
+func (o *origin) left(req *http.Request) bool {
 	for resp := req.Response; resp != nil && resp.Request != nil; resp = resp.Request.Response {
 		if !o.covers(resp.Request) {
 			return true
@@ -294,7 +295,10 @@ func (o origin) left(req *http.Request) bool {
 }
 
 // isAt reports whether host, which may have a port, is the origin's.
-func (o origin) isAt(host string) bool {
+func (o *origin) isAt(host string) bool {
+	if host == o.authority {
+		return true
+	}
 	name, port := hostPort(o.scheme, host)
 	return name == o.host && port == o.port
 }
