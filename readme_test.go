@@ -12,7 +12,7 @@ var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
 
 func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
 	var examples string
-	for _, pattern := range []string{"example_test.go", "integration/*_test.go", "lookerotel/example_test.go", "redisstore/example_test.go"} {
+	for _, pattern := range []string{"example_test.go", "integration/*_test.go", "lookerotel/example_test.go", "redisstore/traffic_test.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, files, err)

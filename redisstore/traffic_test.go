@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"github.com/benbjohnson/clock"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
+	"github.com/lookerauth/lookerauth/redisstore"
 	"github.com/lookerauth/lookerauth/redisstore/internal/redisserver"
 )
 
@@ -118,6 +120,28 @@ func (f *fleet) stored() map[string]string {
 		values[name] = value
 	}
 	return values
+}
+
+// The two lines are the README's.
+func TestTwoLinesOfConfigurationShareTokens(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: redisserver.New(t).Addr})
+	defer client.Close()
+	looker := lookertest.NewServer(nil)
+	defer looker.Close()
+	key := []byte("a key that is made of 32 letters")
+	for range 2 {
+		cfg := looker.Config()
+		cfg.Store = redisstore.New(client)
+		cfg.StoreKeys = [][]byte{key}
+		cache, err := lookerauth.New(cfg)
+		check(t, err)
+		_, err = cache.User("789").Token()
+		check(t, err)
+		check(t, cache.Close(t.Context()))
+	}
+	if n := looker.Calls(lookertest.LoginUser); n != 1 {
+		t.Errorf("%d logins of the user, want 1", n)
+	}
 }
 
 func TestProcessesLogEachUserInOnce(t *testing.T) {
