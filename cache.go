@@ -382,7 +382,7 @@ func (c *Cache) Close(ctx context.Context) error {
 }
 
 // errLogout stands for the errors of logouts, each of which was logged.
-var errLogout = errors.New("Looker refused or did not answer")
+var errLogout = errors.New("it was refused or not answered")
 
 // logoutAll logs the users out, and then the service account. It returns how many of them that failed for.
 func (c *Cache) logoutAll(ctx context.Context, users map[string]*token, service *token) int {
