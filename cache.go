@@ -278,7 +278,7 @@ func (c *Cache) release(t *token, event string) {
 		return
 	}
 	t.retire()
-	c.inBackground(t, event, func() error { return nil })
+	c.inBackground(t, event, func() error { return nil }) // only the event, which cannot be logged while mu is held
 }
 
 // discard kills a token that must not be used, in the background and as well as that goes. event says why.

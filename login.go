@@ -110,6 +110,13 @@ func (a *api) key(ctx context.Context) (clientID, clientSecret string, err error
 	return clientID, clientSecret, err
 }
 
+// knowsAccount reports whether account need not ask.
+func (a *api) knowsAccount() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.clientID != ""
+}
+
 // account returns the client id of the API key that was last used, and asks for one only if none was.
 func (a *api) account(ctx context.Context) (clientID string, err error) {
 	a.mu.Lock()

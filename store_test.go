@@ -398,6 +398,46 @@ func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) 
 	})
 }
 
+func TestFailingCredentialsAreHeldDown(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		sealed, asked := errors.New("the vault is sealed"), 0
+		cache := newCache(t, looker, withStore(newMemoryStore()), func(cfg *lookerauth.Config) {
+			cfg.Credentials = func(context.Context) (string, string, error) { asked++; return "", "", sealed }
+		})
+		for i := range 20 {
+			if _, err := cache.User(fmt.Sprint(i)).Token(); !errors.Is(err, sealed) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n := cache.Stats().FailedLogins; asked != 1 || n != 1 {
+			t.Errorf("asked for the key %d times, %d failed logins; want the service account's one", asked, n)
+		}
+	})
+}
+
+// What is stored is older than what is held if the last Put failed.
+func TestOlderStoredTokenIsNotTaken(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		looker.SetTokenLife(24 * time.Hour)
+		service := newCache(t, looker, withStore(store)).ServiceAccount()
+		accessToken(t, service)
+		store.setFail(func(op string) error {
+			if op == "Put" {
+				return errors.New("READONLY")
+			}
+			return nil
+		})
+		looker.SetTokenLife(time.Minute)
+		for _, aging := range []time.Duration{23*time.Hour + 56*time.Minute, 45 * time.Second} { // the first token, the second
+			time.Sleep(aging)
+			accessToken(t, service)
+			synctest.Wait()
+		}
+		checkCalls(t, looker, 3, 0)
+	})
+}
+
 func TestHeldDownServiceAccountCostsTheStoreLittle(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
@@ -523,7 +563,7 @@ func TestInstancesKeysAndKindsOfTokenDoNotMix(t *testing.T) {
 		same := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
 			cfg.BaseURL, cfg.APIVersion, cfg.Transport = "HTTPS://Looker.example:443/", "4.0", answerLogins()
 		})
-		if accessToken(t, same.User("789")); same.Stats().StoreHits != 1 {
+		if accessToken(t, same.User("789")); same.Stats().StoreHits != 2 { // the user's and the service account's
 			t.Error("another spelling of the base URL is another instance")
 		}
 	})

@@ -145,6 +145,11 @@ func (s *TokenSource) logIn(ctx context.Context, e effort) (*token, error) {
 // logInForAll gets a token from the Store, or a new one which it puts there. Of all processes one does the latter.
 func (s *TokenSource) logInForAll(ctx context.Context, e effort, last *token) (*token, error) {
 	shared := s.cache.shared
+	if s != s.cache.service && !s.cache.api.knowsAccount() { // which is the service account's to find out, and to be held down for
+		if _, err := s.cache.service.token(ctx); err != nil {
+			return nil, serviceError(ctx, err)
+		}
+	}
 	name, err := shared.name(ctx, s.userID)
 	if err != nil {
 		return nil, serviceError(ctx, &LoginError{Op: opLogin, Err: fmt.Errorf("no API key: %w", err)})

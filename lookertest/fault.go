@@ -7,7 +7,7 @@ import (
 
 // Fault is what a call meets instead of its proper answer. The zero Fault is none.
 type Fault struct {
-	// Delay is how long the Server waits, by its clock, before anything else. With nothing but a Delay the call is then
+	// Delay is how long the Server waits, by its clock, before anything else. Without a Drop, a Status or a Body the call is then
 	// served as usual. It ends early if the caller gives up; the call then has no effect.
 	Delay time.Duration
 
@@ -72,11 +72,11 @@ func (s *Server) meet(w http.ResponseWriter, r *http.Request, fault *Fault) (ans
 	if fault.Delay > 0 && !s.wait(r, fault.Delay) || fault.Drop {
 		panic(http.ErrAbortHandler)
 	}
-	if fault.Status == 0 && fault.Body == "" {
-		return false
-	}
 	for name, values := range fault.Header {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	if fault.Status == 0 && fault.Body == "" {
+		return false
 	}
 	status := fault.Status
 	if status == 0 {

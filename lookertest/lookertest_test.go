@@ -257,6 +257,23 @@ func TestFaultsAreMetInTurnAndCounted(t *testing.T) {
 	})
 }
 
+func TestHeaderIsAddedToAnAnswerThatIsOtherwiseAsUsual(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.Fail(lookertest.Request, 1, lookertest.Fault{Header: http.Header{"cache-control": {"max-age=60"}}})
+		req, _ := http.NewRequest(http.MethodGet, c.looker.URL+c.api+"/user", nil)
+		req.Header.Set("Authorization", c.loginUser("789"))
+		resp, err := c.looker.Transport().RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		if resp.Header.Get("Cache-Control") != "max-age=60" || !strings.Contains(string(body), `"id":"789"`) {
+			t.Errorf("answered %s %v: %s", resp.Status, resp.Header, body)
+		}
+	})
+}
+
 func TestDelayTakesTimeOfTheServersClock(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
 		token := c.login()
