@@ -74,9 +74,8 @@ func logOfABadDay(t *testing.T) string {
 	var log bytes.Buffer
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		withLog := func(cfg *lookerauth.Config) {
-			cfg.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		}
+		logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})) // one: its lock guards log
+		withLog := func(cfg *lookerauth.Config) { cfg.Logger = logger }
 		alone := newCache(t, looker, maxUsers(1), withLog)
 		one, other := newCache(t, looker, withStore(store), withLog), newCache(t, looker, withStore(store), withLog)
 
