@@ -195,6 +195,58 @@ func TestPassingFailureIsRetried(t *testing.T) {
 	}
 }
 
+func TestIdentitiesThatFailTogetherAreNotRetriedTogether(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		waits := make(map[time.Duration]bool)
+		for i := range 50 {
+			looker.Fail(lookertest.Login, 1, lookertest.Fault{Status: 503})
+			before := time.Now()
+			accessToken(t, cache.ServiceAccount())
+			took := time.Since(before)
+			waits[took] = true
+			if took < 100*time.Millisecond || took >= 200*time.Millisecond {
+				t.Errorf("login %d: the second try came after %v", i, took)
+			}
+			if err := cache.ServiceAccount().Logout(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(waits) < 25 {
+			t.Errorf("only %d different waits before 50 second tries", len(waits))
+		}
+	})
+}
+
+// slowClock is a clock that takes ten times as long as the simulated one.
+type slowClock struct{}
+
+func (slowClock) Now() time.Time                         { return synctestEpoch.Add(time.Since(synctestEpoch) / 10) }
+func (slowClock) After(d time.Duration) <-chan time.Time { return time.After(10 * d) }
+
+func TestLoginWaitsByTheClock(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault       lookertest.Fault
+		least, most time.Duration // on the simulated clock
+	}{
+		"backoff":      {lookertest.Fault{Status: 503}, time.Second, 2 * time.Second},
+		"Retry-After":  {lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {"1"}}}, 10 * time.Second, 10 * time.Second},
+		"LoginTimeout": {lookertest.Fault{Delay: time.Hour}, 300 * time.Second, 300 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				looker.Fail(lookertest.Login, 1, tt.fault)
+				service := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Clock = slowClock{} }).ServiceAccount()
+				before := time.Now()
+				_, err := service.Token()
+				if took := time.Since(before); took < tt.least || took > tt.most {
+					t.Errorf("the login ended after %v (%v), want %v to %v", took, err, tt.least, tt.most)
+				}
+			})
+		})
+	}
+}
+
 func TestRetryAfterIsWaitedOutByEveryLogin(t *testing.T) {
 	for _, header := range []string{"1", synctestEpoch.Add(time.Second).Format(http.TimeFormat)} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {

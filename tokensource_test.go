@@ -540,6 +540,7 @@ func TestRejectedServiceAccountTokenIsReplaced(t *testing.T) {
 
 		// Within 10 seconds it is not replaced again: the user's login fails.
 		looker.Revoke(lookertest.ServiceAccount)
+		time.Sleep(10*time.Second - time.Nanosecond)
 		var failed *lookerauth.LoginError
 		if _, err := cache.User("790").Token(); !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized {
 			t.Errorf("got %v, want the 401", err)
