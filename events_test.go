@@ -124,6 +124,50 @@ func TestInfoIsQuietOnAGoodDay(t *testing.T) {
 	})
 }
 
+func TestEventsTellWhatHappened(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log bytes.Buffer
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+			cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
+				Level: slog.LevelDebug,
+				ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
+					if attr.Key == slog.TimeKey || attr.Key == "error" {
+						return slog.Attr{}
+					}
+					return attr
+				},
+			}))
+		})
+		looker.SetTokenLife(20 * time.Minute)
+		accessToken(t, cache.User("1"))
+		accessToken(t, cache.User("2"))
+		looker.Fail(lookertest.LoginUser, 2, lookertest.Fault{Status: http.StatusTeapot})
+		_, _ = cache.User("3").Token()
+		time.Sleep(time.Second)
+		_, _ = cache.User("3").Token()
+		looker.Fail(lookertest.Logout, 1, lookertest.Fault{Status: http.StatusForbidden})
+		_ = cache.Close(t.Context())
+
+		want := map[string]int{ // how often
+			`level=DEBUG msg="lookerauth: logged in" user_id="" life=20m0s`:    1,
+			`level=DEBUG msg="lookerauth: logged in" user_id=1 life=20m0s`:     1,
+			`level=DEBUG msg="lookerauth: logged in" user_id=2 life=20m0s`:     1,
+			`level=WARN msg="lookerauth: login failed" user_id=3 hold_down=1s`: 1,
+			`level=WARN msg="lookerauth: login failed" user_id=3 hold_down=2s`: 1,
+			`level=INFO msg="lookerauth: closed" users=2 failed=1`:             1,
+		}
+		logged := make(map[string]int)
+		for line := range strings.Lines(log.String()) {
+			if !strings.Contains(line, ": logged out") && !strings.Contains(line, ": logout failed") { // of whom, is Looker's choice
+				logged[strings.TrimSpace(line)]++
+			}
+		}
+		if !maps.Equal(logged, want) {
+			t.Errorf("logged:\n%s", log.String())
+		}
+	})
+}
+
 // The events of a login belong to the request that waits for it, and those of a refresh to none.
 func TestEventsOfALoginHaveTheContextOfItsRequest(t *testing.T) {
 	type key struct{}
