@@ -425,7 +425,7 @@ func (c *Cache) loginFailed(ctx context.Context, s *TokenSource, err error, hold
 		slog.String("user_id", s.userID), slog.Any("error", err), slog.Duration("hold_down", holdDown))
 }
 
-// replayed keeps account of a request that is sent once more.
+// replayed keeps account of a request that is sent again.
 func (c *Cache) replayed(ctx context.Context, s *TokenSource) {
 	c.stats.replays.Add(1)
 	c.log(ctx, slog.LevelDebug, "request replayed", slog.String("user_id", s.userID))

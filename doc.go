@@ -19,9 +19,9 @@
 //
 //	login sent                                             expiry - 10 s     expiry
 //	|------------------- fresh -------------------|---- aging ----|---- unusable ----|
-//	                                  at most RefreshBefore, or a quarter of the life
 //
-// A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
+// It ages for RefreshBefore or a quarter of its life, whichever is less, and is unusable for its last 10 seconds or tenth of
+// its life, likewise. A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
 // finds no usable token waits, and all that do wait for the same login. A token that nobody uses is not refreshed.
 //
 // # More than one process
@@ -54,7 +54,7 @@
 //   - A token never serves another identity, and a request without an identity is an error.
 //   - A token goes nowhere but below Config.BaseURL, whatever redirects say; the key goes to login alone.
 //   - For each identity at most one login runs at any time. A caller whose context ends leaves at once.
-//   - A token that Looker answers 401 to is replaced, and the request sent once more if its body can be.
+//   - A token that Looker answers 401 to is replaced, and the request sent again if its body can be.
 //   - No key and no token is in an error, in an event that is logged, or in a value of this package that is printed.
 //   - After Cache.Close the tokens are logged out (with a Store none is), and no goroutine is left.
 //

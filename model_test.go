@@ -2,6 +2,7 @@ package lookerauth_test
 
 import (
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"net/http"
 	"testing"
@@ -62,9 +63,15 @@ func (m *model) login() {
 	m.held, m.sent, m.failures = true, m.now, 0
 }
 
+var modelSeed = flag.Uint64("model.seed", 0, "seed of the first of the model's runs; 0 for a new one")
+
 func TestTokenSourceBehavesAsItsModel(t *testing.T) {
-	for range 300 {
-		seed := rand.Uint64()
+	first := *modelSeed
+	if first == 0 {
+		first = rand.Uint64()
+	}
+	for i := range uint64(300) {
+		seed := first + i
 		synctest.Test(t, func(t *testing.T) {
 			looker := lookertest.NewInMemoryServer(nil)
 			t.Cleanup(looker.Close)
@@ -73,7 +80,7 @@ func TestTokenSourceBehavesAsItsModel(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			steps := compareWithModel(t, random, looker, cache)
 			if t.Failed() {
-				t.Logf("seed %d: %v", seed, steps)
+				t.Logf("go test -run %s -model.seed=%d .\n%v", t.Name(), seed, steps)
 			}
 		})
 		if t.Failed() {

@@ -328,6 +328,9 @@ func TestTokenIsOneForOAuth2(t *testing.T) {
 		if want := time.Now().Add(time.Hour); !token.Expiry.Equal(want) {
 			t.Errorf("expires at %v, want the true %v", token.Expiry, want)
 		}
+		if token.Expiry != token.Expiry.Round(0) {
+			t.Errorf("Expiry %v has a monotonic time, which stops while a machine sleeps", token.Expiry)
+		}
 		if got := token.Extra("token_type"); got != "Bearer" {
 			t.Errorf("token_type is %v, want what Looker said", got)
 		}

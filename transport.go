@@ -88,8 +88,8 @@ func WithServiceAccount(ctx context.Context) context.Context {
 }
 
 // RoundTrip sends the request with its identity's token, in place of an Authorization header that it may have. If Looker
-// answers 401, the token is dropped and the request sent once more with the one that replaced it, provided that its body can
-// be sent again: it has none, or GetBody. Otherwise, and if there is no other token to be had, the caller gets the 401.
+// answers 401, the token is dropped and the request sent again with the one that replaced it (twice at most), provided that its
+// body can be sent again: it has none, or GetBody. Otherwise, and if there is no other token to be had, the caller gets the 401.
 //
 // It blocks as TokenSource.TokenContext and the base do. The request is not modified, its body always closed. The error is the
 // base's, or that of TokenSource.TokenContext (a *LoginError, the context's own, one around ErrInvalidUserID or ErrClosed), or

@@ -438,6 +438,30 @@ func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 	})
 }
 
+// Another process replaces the token again and again while the request is under way.
+func TestRequestIsSentThreeTimesAtMost(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		user, other := newCache(t, looker, withStore(store)).User("789"), newCache(t, looker, withStore(store)).User("789")
+		sent := make(map[string]bool)
+		client := &http.Client{Transport: user.Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			sent[req.Header.Get("Authorization")] = true
+			time.Sleep(10 * time.Second)
+			other.Invalidate(must(other.Token()))
+			accessToken(t, other)
+			return respond(http.StatusUnauthorized, nil, ""), nil
+		}))}
+		resp, err := client.Get(looker.URL + "/api/4.0/looks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized || len(sent) != 3 {
+			t.Errorf("sent with %d tokens, and answered %s", len(sent), resp.Status)
+		}
+	})
+}
+
 func TestReplayClosesThe401sBody(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		body := &closeRecorder{Reader: strings.NewReader("Requires authentication.")}
