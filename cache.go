@@ -135,7 +135,7 @@ func (c *Cache) Stats() Stats {
 		Logouts:      c.stats.logouts.Load(),
 	}
 	if c.shared != nil {
-		stats.StoreHits, stats.StoreErrors = c.shared.hits.Load(), c.shared.errors.Load()
+		stats.StoreHits, stats.StoreErrors = c.shared.hits.Load(), c.shared.failures.Load()
 	}
 	return stats
 }
@@ -207,7 +207,7 @@ func (c *Cache) put(s *TokenSource, t *token, now time.Time) bool {
 func (c *Cache) succeed(last, t *token, now time.Time) {
 	t.rejectedAt = last.rejectedAt
 	if last.retired() {
-		c.discard(last, "token discarded") // it may be alive all the same, if it was not to blame for the 401
+		c.release(last, "token discarded") // it may be alive all the same, if it was not to blame for the 401
 		return
 	}
 	last.retire()
@@ -222,10 +222,6 @@ func (c *Cache) makeRoom() {
 	}
 	_, oldest, _ := c.users.RemoveOldest()
 	c.stats.evictions.Add(1)
-	if oldest.retired() { // rejected, so that nobody is to use it any more
-		c.discard(oldest, "user evicted")
-		return
-	}
 	c.release(oldest, "user evicted")
 }
 
@@ -271,21 +267,29 @@ func (c *Cache) forget(s *TokenSource) *token {
 	return t
 }
 
-// release ends the use of a token here. It is logged out unless other processes may use it.
+// release ends the use of a token here. It is logged out unless other processes may use it: then one that was rejected is only
+// taken out of the Store, as another one's requests may go well with it.
 func (c *Cache) release(t *token, event string) {
 	if c.shared == nil {
 		c.discard(t, event)
 		return
 	}
+	rejected := t.retired()
 	t.retire()
-	c.inBackground(t, event, func() error { return nil }) // only the event, which cannot be logged while mu is held
+	c.inBackground(t, event, func() error {
+		if !rejected {
+			return nil
+		}
+		_, err := c.shared.take(c.logoutContext, t.source.userID, t.isEntry)
+		return err
+	})
 }
 
 // discard kills a token that must not be used, in the background and as well as that goes. event says why.
 func (c *Cache) discard(t *token, event string) {
 	t.retire()
 	c.inBackground(t, event, func() error {
-		return c.kill(c.logoutContext, t.source.userID, t, func(e entry) bool { return e.accessToken == t.oauth.AccessToken })
+		return c.kill(c.logoutContext, t.source.userID, t, t.isEntry)
 	})
 }
 

@@ -44,7 +44,7 @@
 //	DEBUG  token discarded              user_id                     Logout, Close, AfterLogin or a rejection made it useless
 //	DEBUG  logged out                   user_id
 //	WARN   logout failed                user_id, error
-//	WARN   store failed                 error                       it is left alone for a while
+//	WARN   store failed                 error                       it is left alone for a while, unless only a lock took long
 //	INFO   store works again
 //	WARN   stored value does not open   error                       only the first one
 //	INFO   closed                       users, failed               failed is the number of identities whose logout failed

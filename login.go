@@ -44,7 +44,7 @@ type api struct {
 
 	mu       sync.Mutex // guards what is below
 	resume   time.Time  // Looker has asked for no login before this
-	clientID string     // of the last login, or the last time that it was asked for; "" if there was none
+	clientID string     // of the last login that Looker let in, or else the one to log in with; "" if none is known
 }
 
 func newAPI(cfg Config) *api {
@@ -82,7 +82,7 @@ func (g grant) header() string { return "token " + g.accessToken }
 // login asks for a token of the service account.
 func (a *api) login(ctx context.Context, e effort) (g grant, err error) {
 	err = a.retry(ctx, e, func() error {
-		clientID, clientSecret, err := a.key(ctx)
+		clientID, clientSecret, err := a.credentials(ctx)
 		if err != nil {
 			return &LoginError{Op: opLogin, Err: fmt.Errorf("no API key: %w", err)}
 		}
@@ -94,20 +94,19 @@ func (a *api) login(ctx context.Context, e effort) (g grant, err error) {
 			secrets: []string{clientSecret, clientID},
 		}
 		g, err = a.grant(ctx, e, c)
+		if err == nil {
+			a.setAccount(clientID)
+		}
 		return err
 	})
 	return g, err
 }
 
-// key asks for the API key.
-func (a *api) key(ctx context.Context) (clientID, clientSecret string, err error) {
-	clientID, clientSecret, err = a.credentials(ctx)
-	if err == nil {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.clientID = clientID
-	}
-	return clientID, clientSecret, err
+// setAccount keeps the client id. Until Looker has let a new one in, the users' tokens are minted by the old one's account.
+func (a *api) setAccount(clientID string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clientID = clientID
 }
 
 // knowsAccount reports whether account need not ask.
@@ -117,15 +116,20 @@ func (a *api) knowsAccount() bool {
 	return a.clientID != ""
 }
 
-// account returns the client id of the API key that was last used, and asks for one only if none was.
+// account returns the client id of the API key that is in use, and asks for one only if none is known.
 func (a *api) account(ctx context.Context) (clientID string, err error) {
 	a.mu.Lock()
 	clientID = a.clientID
 	a.mu.Unlock()
-	if clientID == "" {
-		clientID, _, err = a.key(ctx)
+	if clientID != "" {
+		return clientID, nil
 	}
-	return clientID, err
+	clientID, _, err = a.credentials(ctx)
+	if err != nil {
+		return "", err
+	}
+	a.setAccount(clientID)
+	return clientID, nil
 }
 
 // loginUser asks for a token of userID's, which must be valid. authorization is the service account's header.

@@ -44,26 +44,32 @@ const (
 	lockTimeout  = 5 * time.Second        // how long another process may take, at most, before this one logs in, too
 	storeRest    = 5 * time.Second        // how long a Store is left alone after an error
 	storeKeySize = 32                     // bytes: AES-256
+
+	// A user's first login makes eight calls of the Store: two looks, a lock and a Put, for the service account and for the user.
+	// However slow it is, an eighth of LoginTimeout is left for Looker.
+	timeoutShare = 16 // the part of LoginTimeout that an operation may take
+	lockShare    = 4  // likewise a Lock
 )
 
 // sharedTokens is the Store as the Cache uses it: sealed, bounded, and left alone while it does not work. Whatever fails in it
 // costs a login at most.
 type sharedTokens struct {
-	store        Store
-	keys         []cipher.AEAD // the first seals, all open
-	scope        string        // what keeps the names of different Lookers, and of different kinds of token, apart
-	api          *api          // knows the client id, on which names depend, too
-	clock        Clock
-	loginTimeout time.Duration
-	log          func(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr)
-	calls        *sync.WaitGroup // one for each call of the Store under way
-	hits         atomic.Uint64   // tokens taken from the Store
-	errors       atomic.Uint64   // operations that failed, or took too long
-	garbled      atomic.Bool     // a value that does not open was logged
+	store       Store
+	keys        []cipher.AEAD // the first seals, all open
+	scope       string        // what keeps the names of different Lookers, and of different kinds of token, apart
+	api         *api          // knows the client id, on which names depend, too
+	clock       Clock
+	timeout     time.Duration // how long to wait for each operation but Lock
+	lockTimeout time.Duration // and for that
+	log         func(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr)
+	calls       *sync.WaitGroup // one for each call of the Store under way
+	hits        atomic.Uint64   // tokens taken from the Store
+	failures    atomic.Uint64   // operations that failed, or took too long
+	garbled     atomic.Bool     // a value that does not open was logged
 
-	mu      sync.Mutex // guards what is below
-	failing string     // the operation that failed last, and has not worked since; "" if there is none
-	since   time.Time  // when that was
+	mu      sync.Mutex      // guards what is below
+	failing map[string]bool // the operations that failed, and have not worked since
+	failed  time.Time       // when the last error came
 }
 
 // newSharedTokens takes a valid Config; it returns nil if that has no Store.
@@ -73,13 +79,15 @@ func newSharedTokens(cfg Config, c *Cache) *sharedTokens {
 	}
 	o := c.origin
 	s := &sharedTokens{
-		store:        cfg.Store,
-		scope:        fmt.Sprintf("%s://%s:%s%s %s %t", o.scheme, o.host, o.port, o.prefix, cfg.APIVersion, cfg.NonAssociative),
-		api:          c.api,
-		clock:        cfg.Clock,
-		loginTimeout: cfg.LoginTimeout,
-		log:          c.log,
-		calls:        &c.background,
+		store:       cfg.Store,
+		scope:       fmt.Sprintf("%s://%s:%s%s %s %t", o.scheme, o.host, o.port, o.prefix, cfg.APIVersion, cfg.NonAssociative),
+		api:         c.api,
+		clock:       cfg.Clock,
+		timeout:     min(storeTimeout, cfg.LoginTimeout/timeoutShare),
+		lockTimeout: min(lockTimeout, cfg.LoginTimeout/lockShare),
+		log:         c.log,
+		calls:       &c.background,
+		failing:     make(map[string]bool),
 	}
 	for _, key := range cfg.StoreKeys {
 		s.keys = append(s.keys, newAEAD(key))
@@ -127,8 +135,8 @@ func (s *sharedTokens) get(ctx context.Context, name string) (e entry, ok bool) 
 
 // read is get, even while the Store is being left alone. A value that does not open is as good as none.
 func (s *sharedTokens) read(ctx context.Context, name string) (entry, error) {
-	value, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
-	s.account(ctx, "get", err)
+	value, err := ask(ctx, s, s.timeout, func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
+	s.observe(ctx, "get", err)
 	if err != nil {
 		return entry{}, err
 	}
@@ -150,39 +158,47 @@ func (s *sharedTokens) put(ctx context.Context, userID string, g grant) {
 		return
 	}
 	value := s.seal(name, g)
-	_, err = ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) {
+	_, err = ask(ctx, s, s.timeout, func(ctx context.Context) (any, error) {
 		return nil, s.store.Put(ctx, name, value, ttl)
 	})
-	s.account(ctx, "put", err)
+	s.observe(ctx, "put", err)
 }
 
 // remove deletes the entry, unless another one has replaced it.
 func (s *sharedTokens) remove(ctx context.Context, name string, e entry) error {
-	_, err := ask(ctx, s, s.bound(storeTimeout), func(ctx context.Context) (any, error) {
+	_, err := ask(ctx, s, s.timeout, func(ctx context.Context) (any, error) {
 		return nil, s.store.Delete(ctx, name, e.value)
 	})
-	s.account(ctx, "delete", err)
+	s.observe(ctx, "delete", err)
 	return err
 }
 
 // take removes the identity's stored token, if which says so, and returns its Authorization header.
 func (s *sharedTokens) take(ctx context.Context, userID string, which func(entry) bool) (header string, err error) {
 	var name string
-	err = <-protect(func() (err error) { name, err = s.name(ctx, userID); return err })
+	err = <-protect(func() error {
+		var err error
+		name, err = s.name(ctx, userID)
+		return err
+	})
 	if err != nil {
 		return "", fmt.Errorf("lookerauth: no API key, by which stored tokens are named: %w", err)
 	}
+	const failed = "lookerauth: the Store failed, other processes may still use a token: %w"
 	e, err := s.read(ctx, name)
-	if errors.Is(err, ErrNotStored) || err == nil && !which(e) {
+	if errors.Is(err, ErrNotStored) {
 		return "", nil
 	}
-	if err == nil {
-		header, err = e.header(), s.remove(ctx, name, e)
-	}
 	if err != nil {
-		err = fmt.Errorf("lookerauth: the Store failed, other processes may still use a token: %w", err)
+		return "", fmt.Errorf(failed, err)
 	}
-	return header, err
+	if !which(e) {
+		return "", nil
+	}
+	if err := s.remove(ctx, name, e); err != nil {
+		return e.header(), fmt.Errorf(failed, err)
+	}
+	return e.header(), nil
 }
 
 // lock waits until this process alone may log the identity in. If that takes too long, or the Store does not work, it returns
@@ -193,19 +209,18 @@ func (s *sharedTokens) lock(ctx context.Context, name string) (unlock func()) {
 		return nothing
 	}
 	var release func()
-	var settled atomic.Bool // by the lock that was had, or by leaving: whichever is second has to release
-	_, err := ask(ctx, s, s.bound(lockTimeout), func(ctx context.Context) (any, error) {
+	var settled atomic.Bool // whoever is second, a lock that came too late or the caller who has left, releases
+	_, err := ask(ctx, s, s.lockTimeout, func(ctx context.Context) (any, error) {
 		var err error
 		if release, err = s.store.Lock(ctx, name); err == nil && settled.Swap(true) {
 			release()
 		}
 		return nil, err
 	})
-	if err == errStoreTimeout { // another process takes its time: no reason to leave the Store alone
-		s.errors.Add(1)
-	} else {
-		s.account(ctx, "lock", err)
+	if err == errStoreTimeout {
+		err = errLockTimeout
 	}
+	s.observe(ctx, "lock", err)
 	unlock = func() { s.inBackground(release) }
 	if err == nil {
 		return unlock
@@ -226,11 +241,11 @@ func (s *sharedTokens) inBackground(f func()) {
 	})
 }
 
-// errStoreTimeout is the error of a call that took too long.
-var errStoreTimeout = errors.New("no answer in time")
-
-// bound is how long to wait for an operation: d, unless that would leave too little of LoginTimeout for the login itself.
-func (s *sharedTokens) bound(d time.Duration) time.Duration { return min(d, s.loginTimeout/4) }
+// The errors of a call that took too long.
+var (
+	errStoreTimeout = errors.New("no answer in time")
+	errLockTimeout  = errors.New("another process takes long to log an identity in, or the Store does not answer")
+)
 
 // ask makes one call of the Store, and waits for it until ctx ends, or for d.
 func ask[T any](ctx context.Context, s *sharedTokens, d time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
@@ -253,27 +268,30 @@ func ask[T any](ctx context.Context, s *sharedTokens, d time.Duration, f func(ct
 	}
 }
 
-// account counts an error of an operation, and has the Store left alone for a while. It logs the first one, and when the
-// operation that failed works again: a Store may well be read while it cannot be written to.
-func (s *sharedTokens) account(ctx context.Context, operation string, err error) {
+// observe counts an error of an operation, and has the Store left alone for a while. It logs the first one, and when all that
+// failed works again: a Store may well be read while it cannot be written to.
+func (s *sharedTokens) observe(ctx context.Context, operation string, err error) {
 	if ctx.Err() != nil {
 		return // it was cut short, which says nothing of the Store
 	}
-	failed := err != nil && !errors.Is(err, ErrNotStored)
 	now := s.now()
 	s.mu.Lock()
-	wasFailing := s.failing != ""
+	wasFailing := len(s.failing) > 0
 	switch {
-	case failed:
-		s.failing, s.since = operation, now
-	case s.failing == operation:
-		s.failing = ""
+	case err != nil && !errors.Is(err, ErrNotStored):
+		s.failures.Add(1)
+		s.failing[operation] = true
+		if err != errLockTimeout { // which is no reason to leave it alone: then this process would log everybody in itself
+			s.failed = now
+		}
+	default:
+		delete(s.failing, operation)
+		if operation == "put" { // what takes a value deletes one, too, which may not be asked for in days
+			delete(s.failing, "delete")
+		}
 	}
-	isFailing := s.failing != ""
+	isFailing := len(s.failing) > 0
 	s.mu.Unlock()
-	if failed {
-		s.errors.Add(1)
-	}
 	switch {
 	case isFailing && !wasFailing:
 		s.log(ctx, slog.LevelWarn, "store failed", slog.Any("error", err))
@@ -287,7 +305,7 @@ func (s *sharedTokens) resting() bool {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.failing != "" && within(now.Sub(s.since), storeRest)
+	return len(s.failing) > 0 && within(now.Sub(s.failed), storeRest)
 }
 
 // now is the wall clock's time. It is read before mu is taken, as the Clock is the user's.

@@ -3,6 +3,8 @@ package lookerauth_test
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -307,7 +309,7 @@ func TestReplacementByAClockThatIsBehindIsTaken(t *testing.T) {
 	})
 }
 
-func TestRejectedTokenIsKilledAndNotTakenAgain(t *testing.T) {
+func TestRejectedTokenIsNotTakenAgain(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, withStore(newMemoryStore()), maxUsers(1))
 		user := cache.User("789")
@@ -318,12 +320,47 @@ func TestRejectedTokenIsKilledAndNotTakenAgain(t *testing.T) {
 		if accessToken(t, user) == first.AccessToken {
 			t.Error("the rejected token is back")
 		}
-		user.Invalidate(must(user.Token()))
-		accessToken(t, user)
-		synctest.Wait()
-		if n := looker.Alive()["789"]; n != 1 {
-			t.Errorf("%d tokens alive, want the last one", n)
+	})
+}
+
+// One process is answered 401 where everybody is: that is no reason to kill the token which the others have from the Store.
+func TestEndpointThatAlwaysAnswers401HarmsNoOtherProcess(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		var clients []*http.Client
+		for range 3 {
+			clients = append(clients, newCache(t, looker, withStore(store), maxUsers(1), func(cfg *lookerauth.Config) {
+				cfg.Transport = forbid(cfg.Transport, "/api/4.0/forbidden")
+			}).User("789").Client())
 		}
+		for range 60 {
+			for i, client := range clients {
+				whoAnswered(t, t.Context(), client, looker.URL+"/api/4.0/looks")
+				resp, err := client.Get(looker.URL + "/api/4.0/forbidden")
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				synctest.Wait()
+				if resp.StatusCode != http.StatusUnauthorized {
+					t.Errorf("process %d: %s", i, resp.Status)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if n := looker.Calls(lookertest.LoginUser); n > 1+3*7 {
+			t.Errorf("%d logins in a minute, want one in 10 s for each process at most", n)
+		}
+	})
+}
+
+// forbid answers 401 to requests for this path.
+func forbid(base http.RoundTripper, path string) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Path == path {
+			return respond(http.StatusUnauthorized, nil, ""), nil
+		}
+		return base.RoundTrip(req)
 	})
 }
 
@@ -362,13 +399,215 @@ func TestReadOnlyStoreIsLoggedOnce(t *testing.T) {
 			return errors.New("READONLY")
 		})
 		var log bytes.Buffer
-		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		cache := newCache(t, looker, withStore(store), logOf(&log))
 		for i := range 10 {
 			accessToken(t, cache.User(fmt.Sprint(i)))
 			time.Sleep(10 * time.Second)
 		}
 		if n := strings.Count(log.String(), "store failed"); n != 1 || strings.Contains(log.String(), "works again") {
 			t.Errorf("logged:\n%s", log.String())
+		}
+	})
+}
+
+// logOf makes the Cache log into the buffer.
+func logOf(log *bytes.Buffer) func(*lookerauth.Config) {
+	return func(cfg *lookerauth.Config) { cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) }
+}
+
+// Delete is called only after a rejection, so it is not waited for before an outage is one again.
+func TestOutageIsLoggedAfterADeleteThatFailed(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		var log bytes.Buffer
+		cache := newCache(t, looker, withStore(store), logOf(&log))
+		user := cache.User("789")
+		user.Invalidate(must(user.Token()))
+		store.setFail(func(op string) error {
+			if op == "Delete" {
+				return errors.New("a moment's failure")
+			}
+			return nil
+		})
+		accessToken(t, user)
+		synctest.Wait()
+		store.setFail(nil)
+		time.Sleep(5 * time.Second)
+		accessToken(t, cache.User("790"))
+		if failed, works := strings.Count(log.String(), "store failed"), strings.Count(log.String(), "works again"); failed != 1 || works != 1 {
+			t.Errorf("logged:\n%s", log.String())
+		}
+		store.setFail(func(string) error { return errors.New("down") })
+		accessToken(t, cache.User("791"))
+		if n := strings.Count(log.String(), "store failed"); n != 2 {
+			t.Errorf("logged:\n%s", log.String())
+		}
+	})
+}
+
+func TestStoreThatCannotBeWrittenAndHardlyReadIsLoggedOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		store.setFail(func(op string) error {
+			if op == "Put" || store.callsOf("Get")%3 == 0 {
+				return errors.New("READONLY")
+			}
+			return nil
+		})
+		var log bytes.Buffer
+		cache := newCache(t, looker, withStore(store), logOf(&log))
+		for i := range 20 {
+			accessToken(t, cache.User(fmt.Sprint(i)))
+			time.Sleep(10 * time.Second)
+		}
+		if n := strings.Count(log.String(), "store failed"); n != 1 || strings.Contains(log.String(), "works again") {
+			t.Errorf("logged:\n%s", log.String())
+		}
+	})
+}
+
+func TestStoreIsLeftAloneAfterEveryError(t *testing.T) {
+	for _, op := range []string{"Get", "Lock", "Put"} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			store := newMemoryStore()
+			calls := func() int { return store.callsOf("Get") + store.callsOf("Lock") + store.callsOf("Put") }
+			cache := newCache(t, looker, withStore(store))
+			accessToken(t, cache.ServiceAccount())
+			store.setFail(func(called string) error {
+				if called == op {
+					return errors.New("connection refused")
+				}
+				return nil
+			})
+			for i := range 3 {
+				accessToken(t, cache.User(fmt.Sprint(i)))
+				synctest.Wait()
+				before := calls()
+				time.Sleep(5*time.Second - 1)
+				accessToken(t, cache.User(fmt.Sprint(100+i)))
+				if calls() != before {
+					t.Errorf("%s failed, and less than 5 seconds later the store was called", op)
+				}
+				time.Sleep(1)
+			}
+			if n := cache.Stats().StoreErrors; n != 3 {
+				t.Errorf("%s: %d errors were counted, want 3", op, n)
+			}
+		})
+	}
+}
+
+func TestStoreIsNotToBlameForACallThatCloseCutShort(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, withStore(hungGet{newMemoryStore()}))
+		go func() { _, _ = cache.User("789").Token() }()
+		synctest.Wait()
+		if err := cache.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := cache.Stats().StoreErrors; n != 0 {
+			t.Errorf("%d errors were counted", n)
+		}
+	})
+}
+
+// hungGet is a memoryStore that does not answer.
+type hungGet struct{ *memoryStore }
+
+func (hungGet) Get(ctx context.Context, _ string) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestTokenThatExpiredBeforeItCouldBeStoredIsNot(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		looker.SetTokenLife(time.Second)
+		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
+			cfg.AfterLogin = func(context.Context, string, *http.Client) error { time.Sleep(2 * time.Second); return nil }
+		})
+		_, _ = cache.ServiceAccount().Token()
+		if n := store.callsOf("Put"); n != 0 {
+			t.Errorf("%d values were put with a time to live that is over", n)
+		}
+	})
+}
+
+func TestStoreIsUsedAfterTheClockWasSetBack(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store, clock := newMemoryStore(), &steppedClock{}
+		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.Clock = clock })
+		store.setFail(func(string) error { return errors.New("connection refused") })
+		accessToken(t, cache.ServiceAccount())
+		store.setFail(nil)
+		clock.step(-5 * time.Hour)
+		accessToken(t, cache.User("789"))
+		if len(store.names()) == 0 {
+			t.Error("it is left alone for hours")
+		}
+	})
+}
+
+// hungLock is a memoryStore whose locks nobody gets.
+type hungLock struct{ *memoryStore }
+
+func (hungLock) Lock(ctx context.Context, _ string) (func(), error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestLocksThatNobodyGetsAreLoggedOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log bytes.Buffer
+		store := newMemoryStore()
+		cache := newCache(t, looker, withStore(hungLock{store}), logOf(&log))
+		for i := range 5 {
+			accessToken(t, cache.User(fmt.Sprint(i)))
+		}
+		if n := strings.Count(log.String(), "another process takes long"); n != 1 || strings.Contains(log.String(), "works again") {
+			t.Errorf("logged:\n%s", log.String())
+		}
+		if n := len(store.names()); n != 6 {
+			t.Errorf("%d values in the store, want it used all the same", n)
+		}
+	})
+}
+
+// Until Looker has let the new key in, the users' tokens come from the old one's account.
+func TestNoTokenOfTheOldKeyIsStoredUnderTheNewOne(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store, key := newMemoryStore(), looker.Config()
+		clientID := key.ClientID
+		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
+			cfg.Credentials = func(context.Context) (string, string, error) { return clientID, key.ClientSecret, nil }
+		})
+		accessToken(t, cache.ServiceAccount())
+		time.Sleep(58 * time.Minute)
+		clientID = "new"
+		accessToken(t, cache.ServiceAccount()) // its refresh fails
+		synctest.Wait()
+		accessToken(t, cache.User("789"))
+
+		looker.SetKey("new", key.ClientSecret)
+		other := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.ClientID = "new" })
+		if accessToken(t, other.User("789")); other.Stats().StoreHits != 0 {
+			t.Error("another account's token was taken from the store")
+		}
+	})
+}
+
+func TestStoredTokenIsTheOneThatWasMinted(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Second})
+		minted := must(newCache(t, looker, withStore(store)).ServiceAccount().Token())
+		time.Sleep(time.Minute)
+		taken := must(newCache(t, looker, withStore(store)).ServiceAccount().Token())
+		if taken.AccessToken != minted.AccessToken || !taken.Expiry.Equal(minted.Expiry) || taken.Extra("token_type") != minted.Extra("token_type") {
+			t.Errorf("took %v, minted %v", taken, minted)
+		}
+		if expiry := store.values[store.names()[0]].expiry; !expiry.Equal(minted.Expiry) {
+			t.Errorf("it is stored until %v, but expires at %v", expiry, minted.Expiry)
 		}
 	})
 }
@@ -515,14 +754,38 @@ func TestForgedValueIsAMiss(t *testing.T) {
 	})
 }
 
+// They open: something else in the fleet has the keys.
+func TestValueThatHoldsNoTokenIsAMiss(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		accessToken(t, newCache(t, looker, withStore(store)).ServiceAccount())
+		name := store.names()[0]
+		aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(oneKey))))
+		now := time.Now().UnixNano()
+		for _, text := range []string{
+			"",
+			"a token",
+			fmt.Sprintf(`{"sent":%d,"life":3600000000000}`, now),
+			fmt.Sprintf(`{"access_token":"two words","sent":%d,"life":3600000000000}`, now),
+			fmt.Sprintf(`{"access_token":"forged","sent":%d,"life":0}`, now),
+			fmt.Sprintf(`{"access_token":"forged","sent":%d,"life":-1}`, now),
+			fmt.Sprintf(`{"access_token":"forged","sent":%d,"life":86400000000001}`, now), // a nanosecond more than a day
+		} {
+			store.values[name] = stored{aead.Seal(nil, nil, []byte(text), []byte(name)), time.Now().Add(time.Hour)}
+			cache := newCache(t, looker, withStore(store))
+			if accessToken(t, cache.ServiceAccount()); cache.Stats().StoreHits != 0 {
+				t.Errorf("%s was taken for a token", text)
+			}
+		}
+	})
+}
+
 func TestOtherStoreKeysReadNothingAndStillWork(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		accessToken(t, newCache(t, looker, withStore(store)).User("789"))
 		var log bytes.Buffer
-		cache := newCache(t, looker, withStore(store, bytes.Repeat([]byte{2}, 32)), func(cfg *lookerauth.Config) {
-			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		})
+		cache := newCache(t, looker, withStore(store, bytes.Repeat([]byte{2}, 32)), logOf(&log))
 		accessToken(t, cache.User("789"))
 		checkCalls(t, looker, 2, 2)
 		if n := strings.Count(log.String(), "does not open"); n != 1 || cache.Stats().StoreHits != 0 {
@@ -538,6 +801,12 @@ func TestStoreKeyIsReplacedWithoutALogin(t *testing.T) {
 			cache := newCache(t, looker, withStore(store, keys...))
 			accessToken(t, cache.User("789"))
 			checkCalls(t, looker, 1, 1)
+		}
+		// With another one in front, that one seals.
+		accessToken(t, newCache(t, looker, withStore(store, another, oneKey)).User("790"))
+		accessToken(t, newCache(t, looker, withStore(store, another)).User("790"))
+		if n := looker.CallsAs(lookertest.LoginUser, "790"); n != 1 {
+			t.Errorf("%d logins of a user whose token was sealed with the first key, want 1", n)
 		}
 	})
 }
@@ -581,9 +850,7 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 				store := newMemoryStore()
 				store.setFail(fail)
 				var log bytes.Buffer
-				cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
-					cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-				})
+				cache := newCache(t, looker, withStore(store), logOf(&log))
 				before := time.Now()
 				for i := range 10 {
 					accessToken(t, cache.User(fmt.Sprint(i)))
@@ -716,6 +983,47 @@ func TestLockLeavesTimeForTheLogin(t *testing.T) {
 	})
 }
 
+func TestSlowStoreLeavesTimeForTheLogin(t *testing.T) {
+	for _, delay := range []time.Duration{240 * time.Millisecond, 700 * time.Millisecond} { // a little less, and more, than is waited for
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			store := newMemoryStore()
+			store.setFail(func(string) error { time.Sleep(delay); return nil })
+			looker.FailFunc(func(lookertest.Call) *lookertest.Fault { return &lookertest.Fault{Delay: 300 * time.Millisecond} })
+			cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.LoginTimeout = 4 * time.Second })
+			accessToken(t, cache.User("789"))
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+// unlockedBy is a memoryStore whose locks are free, with this unlock.
+type unlockedBy struct {
+	*memoryStore
+	unlock func()
+}
+
+func (s unlockedBy) Lock(context.Context, string) (func(), error) { return s.unlock, nil }
+
+func TestBrokenUnlockBreaksNothing(t *testing.T) {
+	for _, unlock := range []func(){func() { panic("oh") }, exit, nil} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			accessToken(t, newCache(t, looker, withStore(unlockedBy{newMemoryStore(), unlock})).User("789"))
+			synctest.Wait()
+		})
+	}
+}
+
+func TestCloseWaitsForUnlock(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		unlocked := false
+		cache := newCache(t, looker, withStore(unlockedBy{newMemoryStore(), func() { time.Sleep(time.Second); unlocked = true }}))
+		accessToken(t, cache.ServiceAccount())
+		if err := cache.Close(t.Context()); err != nil || !unlocked {
+			t.Errorf("unlocked: %v; %v", unlocked, err)
+		}
+	})
+}
+
 func TestLogoutSurvivesBrokenCredentials(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, withStore(newMemoryStore()), func(cfg *lookerauth.Config) {
@@ -783,6 +1091,23 @@ func TestLogoutReachesTheStore(t *testing.T) {
 		}
 		if n := looker.Alive()["789"]; n != 0 {
 			t.Errorf("%d tokens alive after a Logout without the store", n)
+		}
+	})
+}
+
+func TestLogoutReachesAStoreThatIsBeingLeftAlone(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		cache := newCache(t, looker, withStore(store))
+		accessToken(t, cache.User("789"))
+		store.setFail(func(string) error { return errors.New("a moment's failure") })
+		accessToken(t, cache.User("790"))
+		store.setFail(nil)
+		if err := cache.User("789").Logout(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(store.names()); n != 1 {
+			t.Errorf("%d values in the store, want the service account's", n)
 		}
 	})
 }

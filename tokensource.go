@@ -68,7 +68,7 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 // those who wait for it wait for another. The identity may be used again afterwards, which logs it in anew.
 //
 // It blocks until Looker has answered or ctx ends. If it fails with a *LoginError, the token may live until it expires, but
-// nobody gets it from here any more.
+// nobody gets it from here any more, unless it could not be taken out of a Store either.
 func (s *TokenSource) Logout(ctx context.Context) error {
 	if err := s.validate(); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *TokenSource) fromStore(ctx context.Context, name string, last *token) *
 	if !ok {
 		return nil
 	}
-	if last != nil && last.oauth.AccessToken == e.accessToken {
+	if last != nil && last.isEntry(e) {
 		if last.retired() {
 			_ = shared.remove(ctx, name, e) // or it is overwritten in a moment
 		}
@@ -193,7 +193,7 @@ func (s *TokenSource) fromStore(ctx context.Context, name string, last *token) *
 	if t.expired(s.cache.clock.Now().UnixNano()) {
 		return nil
 	}
-	if last != nil && !last.retired() && t.sent <= last.sent { // what stands in a rejected one's place is newer anyhow
+	if last != nil && !last.retired() && t.sent <= last.sent { // a rejected one's replacement may be by a clock that is behind
 		return nil
 	}
 	shared.hits.Add(1)
@@ -374,3 +374,6 @@ func (t *token) forgetDead(now int64) {
 		t = t.predecessor
 	}
 }
+
+// isEntry reports whether the entry of a Store is this token.
+func (t *token) isEntry(e entry) bool { return e.accessToken == t.oauth.AccessToken }
