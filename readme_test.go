@@ -35,13 +35,15 @@ func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
 var testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
 
 func TestReadmeNamesTestsThatExist(t *testing.T) {
-	files, err := filepath.Glob("*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var tests strings.Builder
-	for _, file := range files {
-		tests.WriteString(unindented(t, file))
+	for _, pattern := range []string{"*_test.go", "integration/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			tests.WriteString(unindented(t, file))
+		}
 	}
 	names := testName.FindAllStringSubmatch(unindented(t, "README.md"), -1)
 	if len(names) < 20 {
