@@ -27,9 +27,13 @@ const (
 	maxPause = 320 * time.Millisecond
 )
 
+// unlockPause is between tries to open a lock, while the server does not answer.
+const unlockPause = time.Second
+
 // Lock implements lookerauth.Store. While somebody else has the lock, it is tried again after 20 ms, and then in pauses that
 // double up to 320 ms, give or take a half. An error of the server ends that at once, and so does a server that does not answer
-// within 750 ms. unlock may block for as long.
+// within 750 ms. unlock may block for as long. A lock that could not be opened by then, or that came too late, is opened as soon as
+// the server answers; that is tried for LockTTL.
 func (s *Store) Lock(ctx context.Context, key string) (unlock func(), err error) {
 	name, holder := s.name(key)+":lock", crand.Text()
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
@@ -67,9 +71,30 @@ func (s *Store) tryLock(ctx context.Context, name, holder string) (bool, error) 
 	}, func() { s.unlock(ctx, name, holder) })
 }
 
-// unlock opens the lock if holder still has it. If that fails, it opens by itself.
+// unlock opens the lock if holder still has it. If that fails, it goes on in the background: a server that hangs may yet give a
+// lock that it was asked for before.
 func (s *Store) unlock(ctx context.Context, name, holder string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	ctx = context.WithoutCancel(ctx)
+	answered, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	_ = s.deleteIf(ctx, name, holder)
+	if s.deleteIf(answered, name, holder) != nil {
+		go s.unlockLater(ctx, name, holder)
+	}
+}
+
+// unlockLater tries until the server has answered, or the client is closed. After LockTTL a lock that was taken before has opened
+// by itself; only a server that hangs for longer still gives one to nobody.
+func (s *Store) unlockLater(ctx context.Context, name, holder string) {
+	ctx, cancel := context.WithTimeout(ctx, LockTTL)
+	defer cancel()
+	for {
+		select {
+		case <-time.After(unlockPause):
+		case <-ctx.Done():
+			return
+		}
+		if err := s.deleteIf(ctx, name, holder); err == nil || errors.Is(err, redis.ErrClosed) {
+			return
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,21 +135,41 @@ func TestLockWhoseAnswerWasLostIsGivenBack(t *testing.T) {
 
 // A lock that the server gave when nobody waited for it any more would keep everybody else out.
 func TestLockThatCameTooLateIsGivenBack(t *testing.T) {
-	server := redisserver.New(t)
-	client := newClient(t, server.Addr)
-	store := redisstore.New(client)
-	lock(t, store, "key")() // it is connected, and the server knows the scripts
-	answers := make(commands, 2)
-	client.AddHook(answers)
-	check(t, server.Pause())
-	if err := operations["Lock"](t.Context(), store); err == nil {
-		t.Fatal("a paused server gave the lock")
+	for name, lost := range map[string]int{"at once": 0, "with the second try": 1, "with the third try": 2} {
+		t.Run(name, func(t *testing.T) {
+			server := redisserver.New(t)
+			client := newClient(t, server.Addr)
+			store := redisstore.New(client)
+			lock(t, store, "key")() // it is connected, and the server knows the scripts
+			answers := make(commands, 2+lost)
+			client.AddHook(failing{answers, lost})
+			check(t, server.Pause())
+			if err := operations["Lock"](t.Context(), store); err == nil {
+				t.Fatal("a paused server gave the lock")
+			}
+			check(t, server.Resume())
+			answers.await(t, 2+lost) // of the lock, and of the tries to give it back
+			if got := names(t, newClient(t, server.Addr)); slices.Contains(got, "lookerauth:{key}:lock") {
+				t.Error("it is held by nobody")
+			}
+		})
 	}
-	check(t, server.Resume())
-	answers.await(t, 2) // of the lock, and of giving it back
-	if got := names(t, newClient(t, server.Addr)); slices.Contains(got, "lookerauth:{key}:lock") {
-		t.Error("it is held by nobody")
-	}
+}
+
+// failing is a hook that sends the first command, and so many after it not.
+type failing struct {
+	commands
+	lost int
+}
+
+func (f failing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	var n atomic.Int32
+	return f.commands.ProcessHook(func(ctx context.Context, cmd redis.Cmder) error {
+		if i := int(n.Add(1)); i > 1 && i <= 1+f.lost {
+			return errNotNow
+		}
+		return next(ctx, cmd)
+	})
 }
 
 func TestResumedServerIsUsedAgain(t *testing.T) {
