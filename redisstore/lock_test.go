@@ -25,7 +25,7 @@ func (m inMemory) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// nowhere is the address of clients that never connect. It has no name, as New looks that up.
+// nowhere is the address of clients that never connect: no name, as one is looked up when a client is made.
 const nowhere = "127.0.0.1:1"
 
 var errNotNow = errors.New("not now")

@@ -1,5 +1,5 @@
 // Package redisserver starts real servers, for tests and for examples/fleet. They listen on loopback, keep nothing on disk, and
-// can be killed, paused and restarted empty.
+// can be killed, paused and restarted empty. On Linux they end with the process that started them, even if that is killed.
 package redisserver
 
 import (
@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -76,26 +77,40 @@ func (s *Server) run(ready string) error {
 		return err
 	}
 	s.command = exec.Command(path, s.args...)
+	s.command.SysProcAttr = endsWithParent
 	output, err := s.command.StdoutPipe()
 	if err != nil {
 		return err
 	}
 	s.command.Stderr = s.command.Stdout
-	if err := s.command.Start(); err != nil {
+	s.ended = make(chan struct{})
+	served := make(chan error)
+	go s.serve(ready, output, served)
+	if err := <-served; err != nil {
+		<-s.ended
 		return err
 	}
-	printed, err := readUntil(ready, output)
-	s.ended = make(chan struct{})
-	go func() {
-		defer close(s.ended)
-		_, _ = io.Copy(io.Discard, output)
-		_ = s.command.Wait() // it is killed
-	}()
-	if err != nil {
-		s.Stop()
-		return fmt.Errorf("redis-server ended: %s", printed)
-	}
 	return nil
+}
+
+// serve sends an error unless the server gets ready, and goes on until it ends. It stays on one thread for as long, as Linux ends
+// the server with the thread that started it.
+func (s *Server) serve(ready string, output io.Reader, served chan<- error) {
+	defer close(s.ended)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := s.command.Start(); err != nil {
+		served <- err
+		return
+	}
+	printed, err := readUntil(ready, output)
+	if err != nil {
+		_ = s.command.Process.Kill() // or it has ended
+		err = fmt.Errorf("redis-server ended: %s", printed)
+	}
+	served <- err
+	_, _ = io.Copy(io.Discard, output)
+	_ = s.command.Wait() // it is killed
 }
 
 // readUntil reads lines until there is one with this text in it, and returns them.

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package redisserver
+
+import "syscall"
+
+// endsWithParent does nothing here.
+var endsWithParent *syscall.SysProcAttr
