@@ -25,6 +25,7 @@ type figures struct {
 	logins             int    // login and login_user, of all workers until one was killed
 	restartLogins      int    // of the one that replaced it
 	liveTokens         int    // at Looker at the end, of the identity that has the most
+	storeErrors        uint64 // when Redis was not fast enough, and a process went on alone
 }
 
 // measure runs a fleet against a fake Looker of its own. Without the address of a Redis it has no store.
@@ -96,6 +97,7 @@ func (f *figures) count(workers []*worker) error {
 		f.requests += r.Requests
 		f.failures += r.Failures
 		f.failure = cmp.Or(f.failure, r.Failure)
+		f.storeErrors += r.StoreErrors // each worker reports once
 	}
 	return nil
 }

@@ -114,6 +114,9 @@ func show(out io.Writer, without, with figures) error {
 	fmt.Fprintf(out, format, "live tokens of a user at Looker, at most", without.liveTokens, with.liveTokens)
 	fmt.Fprintf(out, format, "requests", without.requests, with.requests)
 	fmt.Fprintf(out, format, "failed requests", without.failures, with.failures)
+	if without.storeErrors+with.storeErrors != 0 {
+		fmt.Fprintf(out, format, "store errors", without.storeErrors, with.storeErrors)
+	}
 	if failure := cmp.Or(without.failure, with.failure); failure != "" {
 		return fmt.Errorf("requests failed, one of them with: %s", failure)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"log"
 	"os"
@@ -15,7 +16,9 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
+	"github.com/lookerauth/lookerauth/lookertest"
 	"github.com/lookerauth/lookerauth/redisstore/internal/redisserver"
 )
 
@@ -26,6 +29,7 @@ var fleetProgram string
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
+	logging.Disable() // tests dial where nobody is
 	dir, err := os.MkdirTemp("", "fleet")
 	if err != nil {
 		log.Fatal(err)
@@ -64,22 +68,45 @@ func output(t *testing.T, args ...string) string {
 // figuresOf returns the two figures in the row of the table that starts with name.
 func figuresOf(t *testing.T, printed, name string) (without, with int) {
 	t.Helper()
+	without, with, found := findRow(printed, name)
+	if !found {
+		t.Fatalf("no row %q in:\n%s", name, printed)
+	}
+	return without, with
+}
+
+func findRow(printed, name string) (without, with int, found bool) {
 	row := regexp.MustCompile(`(?m)^` + name + ` +(\d+) +(\d+)$`).FindStringSubmatch(printed)
 	if row == nil {
-		t.Fatalf("no row %q in:\n%s", name, printed)
+		return 0, 0, false
 	}
 	without, _ = strconv.Atoi(row[1])
 	with, _ = strconv.Atoi(row[2])
-	return without, with
+	return without, with, true
+}
+
+// withoutStoreErrors returns what the program printed in a run in which Redis was always fast enough. It skips the test if there
+// is none on this machine.
+func withoutStoreErrors(t *testing.T, args ...string) string {
+	t.Helper()
+	for range 3 {
+		printed := output(t, args...)
+		if _, _, found := findRow(printed, "store errors"); !found {
+			return printed
+		}
+		t.Logf("processes went on alone:\n%s", printed)
+	}
+	t.Skip("this machine is too slow: in 3 runs there were always processes that got no answer from Redis in time")
+	return ""
 }
 
 // 8 processes that act as the same 100 users, all at once.
 func TestFleetLogsEachUserInOnce(t *testing.T) {
-	printed := output(t, "-workers", "8", "-users", "100")
+	printed := withoutStoreErrors(t, "-workers", "8", "-users", "100")
 	for _, row := range []struct {
 		name          string
 		without, with int
-		atMost        int // with the store, if a process had to go on alone for a moment
+		atMost        int // with the store
 	}{
 		{"logins", 8 * 101, 101, 103},
 		{"logins of the process that replaced one", 101, 0, 0},
@@ -158,6 +185,54 @@ func TestFailedRequestIsTheProgramsFailure(t *testing.T) {
 		t.Error(err)
 	}
 	if _, with := figuresOf(t, printed.String(), "failed requests"); with != 1 {
+		t.Error(printed.String())
+	}
+}
+
+func TestStoreErrorsOfTheWorkersAreCounted(t *testing.T) {
+	looker := lookertest.NewServer(nil)
+	defer looker.Close()
+	cfg := looker.Config()
+	for name, value := range map[string]string{
+		"LOOKERSDK_BASE_URL":      cfg.BaseURL,
+		"LOOKERSDK_CLIENT_ID":     cfg.ClientID,
+		"LOOKERSDK_CLIENT_SECRET": cfg.ClientSecret,
+		"LOOKERSDK_API_VERSION":   "4.0",
+		"LOOKERSDK_VERIFY_SSL":    "",
+		"LOOKERSDK_TIMEOUT":       "",
+		usersVariable:             "3",
+		redisVariable:             "127.0.0.1:1", // where nobody is
+		storeKeyVariable:          strings.Repeat("00", 32),
+	} {
+		t.Setenv(name, value)
+	}
+	in, tasks := io.Pipe()
+	reports, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- work(t.Context(), in, out) }()
+	var f figures
+	if err := f.count([]*worker{{tasks: tasks, reports: json.NewDecoder(reports)}}); err != nil {
+		t.Error(err)
+	}
+	tasks.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	var printed strings.Builder
+	if err := show(&printed, figures{}, f); err != nil {
+		t.Error(err)
+	}
+	if without, with := figuresOf(t, printed.String(), "store errors"); without != 0 || with == 0 {
+		t.Errorf("%d and %d store errors, want 0 and some", without, with)
+	}
+}
+
+func TestTableHasNoRowOfStoreErrorsIfThereIsNone(t *testing.T) {
+	var printed strings.Builder
+	if err := show(&printed, figures{}, figures{}); err != nil {
+		t.Error(err)
+	}
+	if _, _, found := findRow(printed.String(), "store errors"); found {
 		t.Error(printed.String())
 	}
 }

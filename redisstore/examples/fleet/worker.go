@@ -39,6 +39,7 @@ func isWorker() bool { return os.Getenv(usersVariable) != "" }
 type report struct {
 	Requests, Failures int
 	Failure            string // why one of those failed
+	StoreErrors        uint64 // since the worker started
 }
 
 // work is a worker process. For each line of in it sends one request as each user. It ends with in, and so with its parent.
@@ -76,7 +77,9 @@ func work(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	client := &http.Client{Transport: cache.Transport(nil), Timeout: time.Minute}
 	reports := json.NewEncoder(out)
 	for lines := bufio.NewScanner(in); lines.Scan(); {
-		if err := reports.Encode(sendAll(ctx, client, cfg.BaseURL+"/api/4.0/user", users)); err != nil {
+		r := sendAll(ctx, client, cfg.BaseURL+"/api/4.0/user", users)
+		r.StoreErrors = cache.Stats().StoreErrors
+		if err := reports.Encode(r); err != nil {
 			return err
 		}
 	}
