@@ -3,6 +3,8 @@
 //
 //	<!-- bench -->
 //	<!-- /bench -->
+//
+// For that, the run must have measured all that is in the table.
 package main
 
 import (
@@ -34,6 +36,9 @@ func run(w io.Writer, readme string, paths []string) error {
 	}
 	if _, err := io.WriteString(w, table); err != nil || readme == "" {
 		return err
+	}
+	if err := r.complete(); err != nil {
+		return fmt.Errorf("%s is left as it is: %w", readme, err)
 	}
 	return insert(readme, table)
 }

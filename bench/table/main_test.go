@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,22 +23,62 @@ func TestTableOfARun(t *testing.T) {
 
 func TestTableReplacesWhatIsBetweenTheComments(t *testing.T) {
 	readme := writeFile(t, "above\n<!-- bench -->\nan old table\n<!-- /bench -->\nbelow\n")
+	whole := writeFile(t, wholeRun(""))
+	var table strings.Builder
 	for range 2 {
-		if err := run(new(strings.Builder), readme, []string{cannedRun}); err != nil {
+		table.Reset()
+		if err := run(&table, readme, []string{whole}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := "above\n<!-- bench -->\n" + readFile(t, "testdata/table.md") + "<!-- /bench -->\nbelow\n"
+	want := "above\n<!-- bench -->\n" + table.String() + "<!-- /bench -->\nbelow\n"
 	if text := readFile(t, readme); text != want {
 		t.Errorf("the file is\n%s\nwant\n%s", text, want)
 	}
 }
 
+func TestReadmeKeepsItsTableIfARowWasNotMeasured(t *testing.T) {
+	const text = "<!-- bench -->\na whole table\n<!-- /bench -->\n"
+	for _, row := range rows {
+		readme := writeFile(t, text)
+		partial := writeFile(t, wholeRun(row.over[0]))
+		err := run(new(strings.Builder), readme, []string{partial})
+		if err == nil || !strings.Contains(err.Error(), "not measured: ") {
+			t.Errorf("without %s: %v", row.over[0], err)
+		}
+		if now := readFile(t, readme); now != text {
+			t.Errorf("without %s: the file is\n%s", row.over[0], now)
+		}
+	}
+	readme := writeFile(t, text)
+	err := run(new(strings.Builder), readme, []string{writeFile(t, wholeRun("ColdStart/sleep"))})
+	if err == nil || !strings.Contains(err.Error(), "cold start: nothing but sleep / ideal") {
+		t.Errorf("the row is not named: %v", err)
+	}
+}
+
+// wholeRun is the output of a run on one core that measured all that is in the table but one benchmark.
+func wholeRun(without string) string {
+	var output strings.Builder
+	written := map[string]bool{without: true}
+	for _, row := range rows {
+		for _, name := range slices.Concat(row.over, row.under) {
+			if !written[name] {
+				fmt.Fprintf(&output, "Benchmark%s 1 20 ns/op 300 B/user 1.1 x-ideal 0 B/op 0 allocs/op\n", name)
+			}
+			written[name] = true
+		}
+	}
+	return output.String()
+}
+
 func TestFileWithoutTheCommentsIsLeftAlone(t *testing.T) {
+	whole := writeFile(t, wholeRun(""))
 	for _, text := range []string{"", "<!-- bench -->\n", "<!-- /bench -->\n<!-- bench -->\n"} {
 		readme := writeFile(t, text)
-		if err := run(new(strings.Builder), readme, []string{cannedRun}); err == nil {
-			t.Errorf("no error for the file %q", text)
+		err := run(new(strings.Builder), readme, []string{whole})
+		if err == nil || !strings.Contains(err.Error(), "are not there") {
+			t.Errorf("the file %q: %v", text, err)
 		}
 		if now := readFile(t, readme); now != text {
 			t.Errorf("the file was %q, is %q", text, now)
@@ -50,6 +92,12 @@ func TestRunThatIsNotWholeIsRefused(t *testing.T) {
 		"not a result":   "BenchmarkToken/clock 1 x ns/op\n",
 		"cut short":      "BenchmarkToken/lookerauth 1 2 ns/op\nBenchmarkToken/lookerauth 1 2 ns/op\nBenchmarkToken/clock 1 2 ns/op\n",
 		"a missing file": "",
+		"failed":         wholeRun("") + "FAIL\n",
+		"one failed":     "--- FAIL: BenchmarkToken/aws\n" + wholeRun(""),
+		"no number":      wholeRun("") + "BenchmarkToken/clock 1 NaN ns/op\n",
+		"infinite":       wholeRun("") + "BenchmarkToken/clock 1 +Inf ns/op\n",
+		"no time":        wholeRun("") + "BenchmarkToken/clock 1 0 ns/op\n",
+		"less than 0":    wholeRun("") + "BenchmarkToken/clock 1 2 ns/op -1 allocs/op\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := writeFile(t, text)

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"math"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,17 +33,21 @@ type measure struct {
 // read reads the output of go test -bench: the files', or the standard input's if there is none.
 func read(paths []string) (*results, error) {
 	r := &results{make(map[string]string), make(map[measure][]float64)}
-	files := benchfmt.Files{Paths: paths, AllowStdin: true}
-	for files.Scan() {
-		switch record := files.Result().(type) {
-		case *benchfmt.SyntaxError:
-			return nil, record
-		case *benchfmt.Result:
-			r.add(record)
+	if len(paths) == 0 {
+		if err := r.readFrom(os.Stdin, "standard input"); err != nil {
+			return nil, err
 		}
 	}
-	if err := files.Err(); err != nil {
-		return nil, err
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		err = r.readFrom(file, path)
+		file.Close()
+		if err != nil {
+			return nil, err
+		}
 	}
 	if len(r.measured) == 0 {
 		return nil, errors.New("no benchmark in the output")
@@ -46,15 +55,52 @@ func read(paths []string) (*results, error) {
 	return r, nil
 }
 
-func (r *results) add(result *benchfmt.Result) {
+// failure is what go test prints of a test, a benchmark or a package that failed.
+var failure = regexp.MustCompile(`(?m)^(--- )?FAIL\b.*`)
+
+func (r *results) readFrom(file io.Reader, name string) error {
+	output, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	if line := failure.Find(output); line != nil {
+		return fmt.Errorf("%s: the run failed: %s", name, line)
+	}
+	records := benchfmt.NewReader(bytes.NewReader(output), name)
+	for records.Scan() {
+		switch record := records.Result().(type) {
+		case *benchfmt.SyntaxError:
+			return record
+		case *benchfmt.Result:
+			if err := r.add(record); err != nil {
+				return err
+			}
+		}
+	}
+	return records.Err()
+}
+
+func (r *results) add(result *benchfmt.Result) error {
 	for _, config := range result.Config {
 		r.machine[config.Key] = strings.TrimSpace(string(config.Value))
 	}
 	name, cores := split(result.Name)
 	for _, v := range result.Values {
+		if !plausible(v) {
+			return fmt.Errorf("%s was measured as %v %s", result.Name, v.Value, v.Unit)
+		}
 		m := measure{name, v.Unit, cores}
 		r.measured[m] = append(r.measured[m], v.Value)
 	}
+	return nil
+}
+
+// plausible reports whether something can have this value. Only what is allocated can be nothing.
+func plausible(v benchfmt.Value) bool {
+	if v.Unit == "allocs/op" || v.Unit == "B/op" {
+		return v.Value >= 0 && !math.IsInf(v.Value, 0)
+	}
+	return v.Value > 0 && !math.IsInf(v.Value, 0)
 }
 
 // split cuts the cores off a benchmark's name. go test leaves them out if there is one.
@@ -107,4 +153,22 @@ func (r *results) summary(row row, cores int) (s benchmath.Summary, ok bool, err
 	}
 	sample := benchmath.NewSample(values, &benchmath.DefaultThresholds)
 	return benchmath.AssumeNothing.Summary(sample, 0.95), true, nil
+}
+
+// complete is an error unless each row was measured on some number of cores.
+func (r *results) complete() error {
+	for _, row := range rows {
+		measured := false
+		for _, n := range r.cores() {
+			_, ok, err := r.summary(row, n)
+			if err != nil {
+				return err
+			}
+			measured = measured || ok
+		}
+		if !measured {
+			return fmt.Errorf("not measured: %s", row.label)
+		}
+	}
+	return nil
 }
