@@ -31,7 +31,8 @@ var _ lookerauth.Store = (*Store)(nil)
 // Option changes what New makes.
 type Option func(*Store)
 
-// WithPrefix makes all names in Redis start with this prefix, in place of "lookerauth:".
+// WithPrefix makes all names in Redis start with this prefix, in place of "lookerauth:". It should have no braces: with {text} in
+// it all names are in one slot of a Cluster, and with {} a token and its lock may be in two. They work all the same.
 func WithPrefix(prefix string) Option {
 	return func(s *Store) { s.prefix = prefix }
 }

@@ -182,6 +182,21 @@ func TestTokenAndLockAreInOneSlot(t *testing.T) {
 	}
 }
 
+func TestPrefixWithBracesWorksOnACluster(t *testing.T) {
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redisserver.NewCluster(t)})
+	defer cluster.Close()
+	for _, prefix := range []string{"{}:", "{tokens}:", "{", "}"} {
+		store := redisstore.New(cluster, redisstore.WithPrefix(prefix))
+		unlock := lock(t, store, "key")
+		check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
+		wantValue(t, store, "key", []byte("value"))
+		check(t, store.Delete(t.Context(), "key", []byte("value")))
+		wantValue(t, store, "key", nil)
+		unlock()
+		lock(t, store, "key")()
+	}
+}
+
 func TestNamesStartWithThePrefix(t *testing.T) {
 	client := newClient(t, redisserver.New(t).Addr)
 	first, second := redisstore.New(client), redisstore.New(client, redisstore.WithPrefix("reports:"))
