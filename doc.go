@@ -21,7 +21,9 @@
 //	|------------------- fresh -------------------|---- aging ----|---- unusable ----|
 //
 // It ages for RefreshBefore or a quarter of its life, whichever is less, and is unusable for its last 10 seconds or tenth of
-// its life, likewise. A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
+// its life, likewise.
+//
+// A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
 // finds no usable token waits, and all that do wait for the same login. A token that nobody uses is not refreshed.
 //
 // # More than one process

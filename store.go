@@ -68,7 +68,7 @@ type sharedTokens struct {
 	garbled     atomic.Bool     // a value that does not open was logged
 
 	mu      sync.Mutex      // guards what is below
-	failing map[string]bool // the operations that failed, and have not worked since
+	failing map[string]bool // the kinds of operation that failed, and have not worked since
 	failed  time.Time       // when the last error came
 }
 
@@ -136,7 +136,7 @@ func (s *sharedTokens) get(ctx context.Context, name string) (e entry, ok bool) 
 // read is get, even while the Store is being left alone. A value that does not open is as good as none.
 func (s *sharedTokens) read(ctx context.Context, name string) (entry, error) {
 	value, err := ask(ctx, s, s.timeout, func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
-	s.observe(ctx, "get", err)
+	s.observe(ctx, "read", err)
 	if err != nil {
 		return entry{}, err
 	}
@@ -161,7 +161,7 @@ func (s *sharedTokens) put(ctx context.Context, userID string, g grant) {
 	_, err = ask(ctx, s, s.timeout, func(ctx context.Context) (any, error) {
 		return nil, s.store.Put(ctx, name, value, ttl)
 	})
-	s.observe(ctx, "put", err)
+	s.observe(ctx, "write", err)
 }
 
 // remove deletes the entry, unless another one has replaced it.
@@ -169,7 +169,7 @@ func (s *sharedTokens) remove(ctx context.Context, name string, e entry) error {
 	_, err := ask(ctx, s, s.timeout, func(ctx context.Context) (any, error) {
 		return nil, s.store.Delete(ctx, name, e.value)
 	})
-	s.observe(ctx, "delete", err)
+	s.observe(ctx, "write", err)
 	return err
 }
 
@@ -268,26 +268,22 @@ func ask[T any](ctx context.Context, s *sharedTokens, d time.Duration, f func(ct
 	}
 }
 
-// observe counts an error of an operation, and has the Store left alone for a while. It logs the first one, and when all that
-// failed works again: a Store may well be read while it cannot be written to.
-func (s *sharedTokens) observe(ctx context.Context, operation string, err error) {
+// observe counts an error of an operation, and has the Store left alone for a while. It logs the first one, and when every kind
+// of operation that failed works again: a Store may well be read while it cannot be written to.
+func (s *sharedTokens) observe(ctx context.Context, kind string, err error) {
 	if ctx.Err() != nil {
 		return // it was cut short, which says nothing of the Store
 	}
 	now := s.now()
 	s.mu.Lock()
 	wasFailing := len(s.failing) > 0
-	switch {
-	case err != nil && !errors.Is(err, ErrNotStored):
+	if err == nil || errors.Is(err, ErrNotStored) {
+		delete(s.failing, kind)
+	} else {
 		s.failures.Add(1)
-		s.failing[operation] = true
+		s.failing[kind] = true
 		if err != errLockTimeout { // which is no reason to leave it alone: then this process would log everybody in itself
 			s.failed = now
-		}
-	default:
-		delete(s.failing, operation)
-		if operation == "put" { // what takes a value deletes one, too, which may not be asked for in days
-			delete(s.failing, "delete")
 		}
 	}
 	isFailing := len(s.failing) > 0

@@ -389,30 +389,37 @@ func TestCloseLeavesATokenToTheOthersThatWasSharedAMomentAgo(t *testing.T) {
 	})
 }
 
-func TestReadOnlyStoreIsLoggedOnce(t *testing.T) {
-	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		store := newMemoryStore()
-		store.setFail(func(op string) error {
-			if op == "Get" {
-				return nil
-			}
-			return errors.New("READONLY")
-		})
-		var log bytes.Buffer
-		cache := newCache(t, looker, withStore(store), logOf(&log))
-		for i := range 10 {
-			accessToken(t, cache.User(fmt.Sprint(i)))
-			time.Sleep(10 * time.Second)
-		}
-		if n := strings.Count(log.String(), "store failed"); n != 1 || strings.Contains(log.String(), "works again") {
-			t.Errorf("logged:\n%s", log.String())
-		}
-	})
-}
-
 // logOf makes the Cache log into the buffer.
 func logOf(log *bytes.Buffer) func(*lookerauth.Config) {
 	return func(cfg *lookerauth.Config) { cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) }
+}
+
+func TestStoreThatCannotBeWrittenIsLoggedOnce(t *testing.T) {
+	for name, fails := range map[string]func(store *memoryStore, op string) bool{
+		"read only":        func(_ *memoryStore, op string) bool { return op != "Get" },
+		"hardly read, too": func(store *memoryStore, op string) bool { return op == "Put" || store.callsOf("Get")%3 == 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				store := newMemoryStore()
+				store.setFail(func(op string) error {
+					if fails(store, op) {
+						return errors.New("READONLY")
+					}
+					return nil
+				})
+				var log bytes.Buffer
+				cache := newCache(t, looker, withStore(store), logOf(&log))
+				for i := range 20 {
+					accessToken(t, cache.User(fmt.Sprint(i)))
+					time.Sleep(10 * time.Second)
+				}
+				if n := strings.Count(log.String(), "store failed"); n != 1 || strings.Contains(log.String(), "works again") {
+					t.Errorf("logged:\n%s", log.String())
+				}
+			})
+		})
+	}
 }
 
 // Delete is called only after a rejection, so it is not waited for before an outage is one again.
@@ -440,27 +447,6 @@ func TestOutageIsLoggedAfterADeleteThatFailed(t *testing.T) {
 		store.setFail(func(string) error { return errors.New("down") })
 		accessToken(t, cache.User("791"))
 		if n := strings.Count(log.String(), "store failed"); n != 2 {
-			t.Errorf("logged:\n%s", log.String())
-		}
-	})
-}
-
-func TestStoreThatCannotBeWrittenAndHardlyReadIsLoggedOnce(t *testing.T) {
-	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		store := newMemoryStore()
-		store.setFail(func(op string) error {
-			if op == "Put" || store.callsOf("Get")%3 == 0 {
-				return errors.New("READONLY")
-			}
-			return nil
-		})
-		var log bytes.Buffer
-		cache := newCache(t, looker, withStore(store), logOf(&log))
-		for i := range 20 {
-			accessToken(t, cache.User(fmt.Sprint(i)))
-			time.Sleep(10 * time.Second)
-		}
-		if n := strings.Count(log.String(), "store failed"); n != 1 || strings.Contains(log.String(), "works again") {
 			t.Errorf("logged:\n%s", log.String())
 		}
 	})

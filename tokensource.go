@@ -42,8 +42,7 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 
 // TokenContext returns a token that is good for at least another 10 seconds (or another tenth of its life, if that is less).
 // Its Expiry is the true one, but no more than 24 hours after its login; its TokenType is "token", as Looker documents the header,
-// and Extra("token_type") is what Looker said.
-// It is shared, which saves an allocation: treat it as read-only.
+// and Extra("token_type") is what Looker said. It is shared, which saves an allocation: treat it as read-only.
 //
 // It blocks only while there is no such token. When ctx ends first it returns ctx's error at once, and the login goes on for
 // others. The error of a login is a *LoginError, or one around ErrInvalidUserID or ErrClosed; after a failure, callers get
