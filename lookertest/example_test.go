@@ -11,7 +11,8 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-// A test with a fake clock: a token is reused for as long as it lives, and replaced when it has expired.
+// A test with a fake clock sees a token reused for as long as it lives, and replaced once it has
+// expired.
 func Example() {
 	now := clock.NewMock()
 	looker := lookertest.NewServer(now)

@@ -5,22 +5,25 @@ import (
 	"time"
 )
 
-// Fault is what a call meets instead of its proper answer. The zero Fault is none.
+// Fault is what a call meets instead of its usual answer. The zero Fault is none.
 type Fault struct {
-	// Delay is how long the Server waits, by its clock, before anything else. Without a Drop, a Status or a Body the call is then
-	// served as usual. It ends early if the caller gives up; the call then has no effect.
+	// Delay is how long the [Server] waits, by its clock, before anything else. Without a Drop, a
+	// Status or a Body it then answers as usual. If the caller gives up meanwhile, the call has no
+	// effect.
 	Delay time.Duration
 
 	// Drop closes the connection without an answer.
 	Drop bool
 
-	// Status answers with this status. Without a Body it comes with one of Looker's errors.
+	// Status is the status of the answer. If it is 300 or more and there is no Body, the answer
+	// has one of Looker's errors. 0 stands for 200 if there is a Body, and else for the usual
+	// answer.
 	Status int
 
-	// Header is added to the answer, a Retry-After or a Location, say.
+	// Header is added to the answer, be it the usual one: a Retry-After or a Location, say.
 	Header http.Header
 
-	// Body is the body of the answer as it is, garbage if need be. Without a Status it comes with 200.
+	// Body is the body of the answer, sent as it is: HTML, say, or half an object.
 	Body string
 }
 
@@ -30,23 +33,24 @@ type plannedFault struct {
 	fault Fault
 }
 
-// Fail makes the next n calls of this kind meet the fault, in place of what was said before for this kind. A negative n stands
-// for every call, 0 ends it.
+// Fail makes the next n calls of this kind meet the fault. A negative n stands for every call, 0
+// for none. It takes the place of what Fail said before of this kind.
 func (s *Server) Fail(op Op, n int, fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[op] = &plannedFault{n, fault}
 }
 
-// FailFunc has f decide for each call which fault it meets; nil for none. What Fail says goes first. f may be called from
-// several goroutines at once. A nil f ends it.
+// FailFunc has f decide for each call which fault it meets; nil stands for none. Calls that meet a
+// fault of [Server.Fail] are not passed to f. f may be called by several goroutines at once, and
+// may use the Server. A nil f ends it.
 func (s *Server) FailFunc(f func(Call) *Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faultFunc = f
 }
 
-// count counts the call, and returns the fault that it is to meet; nil if there is none.
+// count counts the call, and returns the fault that it will meet; nil if there is none.
 func (s *Server) count(call Call) *Fault {
 	s.mu.Lock()
 	s.calls[call]++

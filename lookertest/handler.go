@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// routes returns the API. Paths are matched as they are on the wire, as a user id may have an escaped slash in it.
+// routes returns the handler of the API. http.ServeMux matches escaped paths, so that a user id may
+// have an escaped slash in it.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, version := range []string{"3.0", "3.1", "4.0"} {
@@ -28,7 +29,7 @@ func (s *Server) routes() http.Handler {
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
-	err := r.ParseForm() // reads the body, without which the server does not notice that the caller has left
+	err := r.ParseForm() // first: net/http sees a caller leave only once its body was read
 	if s.meet(w, r, s.count(Call{Login, ServiceAccount})) {
 		return
 	}
@@ -36,14 +37,15 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "Bad request")
 		return
 	}
+	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	s.mu.Lock()
-	ok := r.PostForm.Get("client_id") == s.clientID && r.PostForm.Get("client_secret") == s.clientSecret
+	ok := id == s.clientID && secret == s.clientSecret
 	s.mu.Unlock()
 	if !ok {
 		refuse(w, http.StatusNotFound, "Not found")
 		return
 	}
-	s.mint(w, r, ServiceAccount)
+	s.issue(w, r, ServiceAccount)
 }
 
 func (s *Server) loginUser(w http.ResponseWriter, r *http.Request) {
@@ -65,12 +67,12 @@ func (s *Server) loginUser(w http.ResponseWriter, r *http.Request) {
 	case !exists:
 		refuse(w, http.StatusNotFound, "Not found")
 	default:
-		s.mint(w, r, userID)
+		s.issue(w, r, userID)
 	}
 }
 
-// mint answers with a new token, unless the caller has left meanwhile.
-func (s *Server) mint(w http.ResponseWriter, r *http.Request, userID string) {
+// issue answers with a new token, unless the caller has left meanwhile.
+func (s *Server) issue(w http.ResponseWriter, r *http.Request, userID string) {
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -80,7 +82,11 @@ func (s *Server) mint(w http.ResponseWriter, r *http.Request, userID string) {
 	life := s.life
 	s.sessions[token] = &session{userID: userID, expiry: now.Add(life), workspaceID: "production"}
 	s.mu.Unlock()
-	answer := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(life / time.Second)}
+	answer := map[string]any{
+		"access_token": token,
+		"token_type":   "Bearer",
+		"expires_in":   int(life / time.Second),
+	}
 	if isVersion4(r) {
 		answer["refresh_token"] = nil
 	}
@@ -100,8 +106,10 @@ func (s *Server) caller(r *http.Request) (session, bool) {
 	return *found, true
 }
 
-// authorized lets handle see only requests that have a live token.
-func (s *Server) authorized(op Op, handle func(http.ResponseWriter, *http.Request, session)) http.HandlerFunc {
+// authorized passes only requests with a live token to handle, with the session of that token.
+func (s *Server) authorized(
+	op Op, handle func(http.ResponseWriter, *http.Request, session),
+) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
@@ -145,7 +153,8 @@ func (s *Server) updateSession(w http.ResponseWriter, r *http.Request, caller se
 	var update struct {
 		WorkspaceID string `json:"workspace_id"`
 	}
-	if json.NewDecoder(r.Body).Decode(&update) != nil || update.WorkspaceID != "dev" && update.WorkspaceID != "production" {
+	err := json.NewDecoder(r.Body).Decode(&update)
+	if err != nil || update.WorkspaceID != "dev" && update.WorkspaceID != "production" {
 		refuse(w, http.StatusBadRequest, "Validation Failed")
 		return
 	}
@@ -186,7 +195,8 @@ func tokenOf(r *http.Request) string {
 
 func isVersion4(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/4.") }
 
-// versioned is a user id as the request's version has it: a number in 3.x, a string in 4.0.
+// versioned is a user id as the request's version of the API has it: a number in 3.x, a string in
+// 4.0.
 func versioned(r *http.Request, id string) any {
 	if n, err := strconv.Atoi(id); err == nil && !isVersion4(r) {
 		return n
@@ -196,7 +206,10 @@ func versioned(r *http.Request, id string) any {
 
 // refuse answers with one of Looker's errors.
 func refuse(w http.ResponseWriter, status int, message string) {
-	respond(w, status, map[string]any{"message": message, "documentation_url": "https://cloud.google.com/looker/docs/"})
+	respond(w, status, map[string]any{
+		"message":           message,
+		"documentation_url": "https://cloud.google.com/looker/docs/",
+	})
 }
 
 func respond(w http.ResponseWriter, status int, answer any) {

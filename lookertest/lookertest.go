@@ -1,22 +1,24 @@
-// Package lookertest is a fake Looker API to test against: the programs that use lookerauth, and lookerauth itself.
+// Package lookertest is a fake Looker API. Programs that use lookerauth are tested against it, and
+// lookerauth itself is, too.
 //
 //	looker := lookertest.NewServer(nil)
 //	defer looker.Close()
 //	cache, err := lookerauth.New(looker.Config())
 //
-// It serves, under /api/3.0, /api/3.1 and /api/4.0, login, login_user and logout, GET /user, GET and PATCH /session, and GET
-// /alive, as Looker documents them. Every other path below answers who is calling, and with what:
+// Below /api/3.0, /api/3.1 and /api/4.0 it serves, as Looker documents them, login, login_user,
+// logout, GET /user, GET and PATCH /session, and GET /alive. Every other path below these answers
+// who is calling, and with what:
 //
 //	{"user_id":"789","method":"GET","path":"/looks/1","body":""}
 //
-// It tells tokens' lives by the clock it is given, so a test with a fake clock sees them expire when it wants. It counts calls,
-// and can be made to fail in all the ways a Looker instance and the network before it do: see Fail.
+// A [Server] counts the calls that it gets. With [Server.Fail] and [Server.FailFunc] it fails in
+// all the ways in which a Looker instance and the network before it do. Its tokens expire by the
+// clock that it is given: with a fake clock a test decides when.
 package lookertest
 
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"maps"
 	"net"
 	"net/http"
@@ -29,10 +31,10 @@ import (
 	"github.com/lookerauth/lookerauth"
 )
 
-// Op is one kind of call.
+// Op is a kind of call. The zero Op is none.
 type Op string
 
-// The kinds of call that a Server counts and fails.
+// The kinds of call that a [Server] counts and fails.
 const (
 	Login     Op = "login"      // POST /login
 	LoginUser Op = "login_user" // POST /login/{user_id}
@@ -40,22 +42,24 @@ const (
 	Request   Op = "request"    // everything else
 )
 
-// ServiceAccount stands for the service account where a user id is asked for.
+// ServiceAccount stands for the service account where [Call], [Server.Revoke], [Server.Alive] and
+// [Server.CallsAs] have a user id.
 const ServiceAccount = ""
 
-// ServiceAccountID is the user id that the service account has at Looker, as GET /user shows it.
+// ServiceAccountID is the id of the service account in answers, such as that of GET /user.
 const ServiceAccountID = "1"
 
-// Server is a fake Looker API. Its zero value is of no use: start one with NewServer or NewInMemoryServer. All its methods are
-// safe for concurrent use and do not block, but for Close.
+// Server is a fake Looker API. Its zero value is of no use: start one with [NewServer] or
+// [NewInMemoryServer], and end it with [Server.Close]. Its methods are safe for concurrent use.
+// None of them blocks, but for [Server.Close].
 type Server struct {
-	// URL is the base URL, without /api/4.0.
+	// URL is the base URL, without /api/4.0 and without a slash at the end. Do not change it.
 	URL string
 
 	clock     lookerauth.Clock
 	server    *httptest.Server
 	transport *http.Transport
-	closed    chan struct{} // closed by Close, which ends what stalls
+	closed    chan struct{} // closed by Close, which ends the delays
 	closeOnce sync.Once
 
 	mu           sync.Mutex // guards what is below
@@ -77,26 +81,38 @@ type session struct {
 	workspaceID string
 }
 
-// Call is one call that a Server got.
+// Call is one call that a [Server] got. It is comparable.
 type Call struct {
-	Op     Op
-	UserID string // whom it is for: the user to log in, or the one whose token it has; ServiceAccount for all others
+	// Op is its kind.
+	Op Op
+
+	// UserID is whom it is for: the user to log in, or the one whose token it has. It is
+	// [ServiceAccount] for all other calls, those without a live token among them.
+	UserID string
 }
 
-// NewServer starts a Server on a free port of the loopback interface. clock is the time its tokens live in, and should be the
-// Config's; nil stands for the time package's.
+// NewServer starts a [Server] on a free port of the loopback interface. It panics if there is none.
+//
+// Its tokens live, and its delays pass, by clock. Use the clock of the [lookerauth.Config], as
+// [Server.Config] does. A nil clock stands for the time package's.
 func NewServer(clock lookerauth.Clock) *Server {
 	return start(clock, httptest.NewUnstartedServer(nil), nil)
 }
 
-// NewInMemoryServer starts a Server without a network: only its Config and its Transport reach it. It is for tests within a
-// bubble of testing/synctest, in which time stands still while something waits for a real network.
+// NewInMemoryServer starts a [Server] without a network. Only its [Server.Config] and its
+// [Server.Transport] reach it.
+//
+// It is for tests within a bubble of testing/synctest, where time stands still while something
+// waits for a real network. Start and close it within the bubble. clock is that of [NewServer].
 func NewInMemoryServer(clock lookerauth.Clock) *Server {
 	listener := newPipeListener()
 	return start(clock, &httptest.Server{Listener: listener, Config: &http.Server{}}, listener.dial)
 }
 
-func start(c lookerauth.Clock, server *httptest.Server, dial func(context.Context, string, string) (net.Conn, error)) *Server {
+// dialer is what an http.Transport dials with; net's if it is nil.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func start(c lookerauth.Clock, server *httptest.Server, dial dialer) *Server {
 	if c == nil {
 		c = clock.New()
 	}
@@ -119,14 +135,16 @@ func start(c lookerauth.Clock, server *httptest.Server, dial func(context.Contex
 	return s
 }
 
-// Close ends the Server and every call in it, and waits for them.
+// Close ends the Server and its delays, and waits until the calls in it have ended. It may be
+// called again.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
 	s.transport.CloseIdleConnections()
 	s.server.Close()
 }
 
-// Config returns a Config for this Server: its URL, its key, its clock, and a Transport to reach it.
+// Config returns a [lookerauth.Config] for this Server, to be changed at will. It has the URL, the
+// API key, the clock, and the [Server.Transport].
 func (s *Server) Config() lookerauth.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,24 +157,28 @@ func (s *Server) Config() lookerauth.Config {
 	}
 }
 
-// Transport returns the transport that reaches the Server, for a Transport of lookerauth to stand on.
+// Transport returns what reaches the Server. It adds no token: it is for calls without lookerauth,
+// and the base for what a test puts between. It is the same one each time.
 func (s *Server) Transport() http.RoundTripper { return s.transport }
 
-// SetKey changes the API key that login accepts. Tokens that are alive stay so.
+// SetKey changes the API key that login accepts. Before that it is a random one. Tokens that are
+// alive stay so.
 func (s *Server) SetKey(clientID, clientSecret string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clientID, s.clientSecret = clientID, clientSecret
 }
 
-// SetAdmin says whether the service account may act as other users. It may at first.
+// SetAdmin says whether the service account may act as other users, with login_user. Before that
+// it may.
 func (s *Server) SetAdmin(admin bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admin = admin
 }
 
-// SetUsers says which users exist; none if it is given none. At first every id does.
+// SetUsers says which users exist: these, and no others. Before that every id does. Tokens that are
+// alive stay so.
 func (s *Server) SetUsers(userIDs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,30 +188,32 @@ func (s *Server) SetUsers(userIDs ...string) {
 	}
 }
 
-// SetTokenLife sets how long new tokens live; an hour at first. Logins answer it in whole seconds: use one or more.
+// SetTokenLife sets how long new tokens live. Before that it is an hour. Use whole seconds, as
+// logins answer those, and at least one.
 func (s *Server) SetTokenLife(life time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.life = life
 }
 
-// Revoke kills all tokens of one identity, and returns how many were alive.
+// Revoke ends all tokens of a user, or of the [ServiceAccount], and returns how many were alive.
+// Requests with one of them are answered with 401 from then on.
 func (s *Server) Revoke(userID string) int {
-	return s.kill(func(tokenOwner string) bool { return tokenOwner == userID })
+	return s.revokeIf(func(owner string) bool { return owner == userID })
 }
 
-// RevokeAll kills all tokens, and returns how many were alive.
+// RevokeAll ends all tokens, those of the service account too, and returns how many were alive.
 func (s *Server) RevokeAll() int {
-	return s.kill(func(string) bool { return true })
+	return s.revokeIf(func(string) bool { return true })
 }
 
-func (s *Server) kill(which func(userID string) bool) int {
+func (s *Server) revokeIf(owned func(userID string) bool) int {
 	now := s.clock.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	alive := 0
 	maps.DeleteFunc(s.sessions, func(_ string, session *session) bool {
-		if !which(session.userID) {
+		if !owned(session.userID) {
 			return false
 		}
 		if now.Before(session.expiry) {
@@ -200,7 +224,8 @@ func (s *Server) kill(which func(userID string) bool) int {
 	return alive
 }
 
-// Alive returns how many tokens of each identity are alive. An identity that has none is not in it.
+// Alive returns how many tokens of each user are alive, and of the [ServiceAccount]. Who has none
+// is not in it. The map is the caller's.
 func (s *Server) Alive() map[string]int {
 	now := s.clock.Now()
 	s.mu.Lock()
@@ -214,7 +239,7 @@ func (s *Server) Alive() map[string]int {
 	return alive
 }
 
-// Calls returns how many calls of this kind came, those that were made to fail included.
+// Calls returns how many calls of this kind came, including those that were made to fail.
 func (s *Server) Calls(op Op) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,52 +252,10 @@ func (s *Server) Calls(op Op) int {
 	return n
 }
 
-// CallsAs returns how many calls of this kind came for one identity, those that were made to fail included.
+// CallsAs returns how many calls of this kind came for a user, or for the [ServiceAccount],
+// including those that were made to fail. [Call] says whom a call is for.
 func (s *Server) CallsAs(op Op, userID string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[Call{op, userID}]
-}
-
-// errNoListener: the in-memory server was closed.
-var errNoListener = errors.New("lookertest: the server is closed")
-
-// pipeListener connects dial and Accept through net.Pipe.
-type pipeListener struct {
-	conns     chan net.Conn
-	closed    chan struct{}
-	closeOnce sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.closeOnce.Do(func() { close(l.closed) })
-	return nil
-}
-
-// Addr is an address of the loopback interface, for which a Config accepts http://. Nobody listens there.
-func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, errNoListener
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
