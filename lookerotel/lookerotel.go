@@ -1,9 +1,10 @@
-// Package lookerotel registers the figures of a lookerauth.Cache as OpenTelemetry metrics.
+// Package lookerotel registers the figures of a [lookerauth.Cache] as OpenTelemetry metrics.
 //
 //	registration, err := lookerotel.Register(cache, otel.GetMeterProvider())
 //
-// Each field of lookerauth.Stats is one metric, named lookerauth. and the field's name in snake case. Those that count what
-// the Cache did since it was made are counters, the others gauges:
+// Each field of [lookerauth.Stats] is one metric. Its name is the field's in snake case, after
+// "lookerauth.". What counts since the Cache was made is a counter, and what says how many there
+// are now is a gauge:
 //
 //	lookerauth.users           {user}       gauge
 //	lookerauth.logins          {login}      counter
@@ -34,15 +35,15 @@ import (
 // scope is the name of the instrumentation scope.
 const scope = "github.com/lookerauth/lookerauth/lookerotel"
 
-// Register makes provider collect the figures of cache: its Stats are read once for each collection. The attributes are on
-// every value. Caches that share a provider need some that tell them apart: the SDK otherwise adds their counters up, and keeps
-// the gauges of one of them.
+// Register makes provider collect the figures of cache: each collection reads its Stats once. The
+// attributes are on every value. Give Caches that share a provider some that tell them apart:
+// otherwise the SDK adds their counters up, and keeps the gauges of one of them.
 //
-// Nothing is collected any more after Unregister of the Registration, which also lets go of cache. To close cache does not
-// end the collection.
+// Unregister of the [metric.Registration] ends the collection, and the reference to cache.
+// [lookerauth.Cache.Close] does not: what cache did until then stays visible.
 //
-// It does not block, and may be called from several goroutines at once. The error is that of the provider; with the SDK's
-// there is none.
+// Register does not block, and may be called by several goroutines at once. Neither argument may be
+// nil. The error is the provider's; the SDK's provider returns none.
 func Register(
 	cache *lookerauth.Cache, provider metric.MeterProvider, attributes ...attribute.KeyValue,
 ) (metric.Registration, error) {
@@ -59,13 +60,14 @@ func Register(
 		return nil, fmt.Errorf("lookerotel: %w", err)
 	}
 	option := metric.WithAttributeSet(attribute.NewSet(attributes...))
-	registration, err := meter.RegisterCallback(func(_ context.Context, observer metric.Observer) error {
+	collect := func(_ context.Context, observer metric.Observer) error {
 		stats := cache.Stats()
 		for i, figure := range figures {
 			observer.ObserveInt64(instruments[i], int64(figure.value(stats)), option)
 		}
 		return nil
-	}, observables...)
+	}
+	registration, err := meter.RegisterCallback(collect, observables...)
 	if err != nil {
 		return nil, fmt.Errorf("lookerotel: %w", err)
 	}

@@ -37,9 +37,12 @@ func newCache(t *testing.T) (*lookerauth.Cache, *lookertest.Server) {
 	return cache, looker
 }
 
-// register registers cache, and takes that back at the end of the test.
+// register registers cache, and unregisters it at the end of the test.
 func register(
-	t *testing.T, cache *lookerauth.Cache, provider metric.MeterProvider, attributes ...attribute.KeyValue,
+	t *testing.T,
+	cache *lookerauth.Cache,
+	provider metric.MeterProvider,
+	attributes ...attribute.KeyValue,
 ) metric.Registration {
 	t.Helper()
 	registration, err := Register(cache, provider, attributes...)
@@ -75,6 +78,12 @@ func sum(value int64) metricdata.Sum[int64] {
 	}
 }
 
+// wantAggregation fails the test if got differs from want in more than its time.
+func wantAggregation(t *testing.T, got, want metricdata.Aggregation) {
+	t.Helper()
+	metricdatatest.AssertAggregationsEqual(t, want, got, metricdatatest.IgnoreTimestamp())
+}
+
 func TestEveryFieldOfStatsIsAMetric(t *testing.T) {
 	var stats lookerauth.Stats
 	fields := reflect.ValueOf(&stats).Elem()
@@ -108,7 +117,8 @@ func TestEveryMetricIsInThePackageComment(t *testing.T) {
 	comment := strings.Join(strings.Fields(string(source)), " ")
 	kinds := map[kind]string{gauge: "gauge", counter: "counter"}
 	for _, figure := range figures {
-		if line := figure.name + " " + figure.unit + " " + kinds[figure.kind]; !strings.Contains(comment, line) {
+		line := figure.name + " " + figure.unit + " " + kinds[figure.kind]
+		if !strings.Contains(comment, line) {
 			t.Errorf("%q is not in the package comment", line)
 		}
 	}
@@ -130,18 +140,17 @@ func TestMetricsFollowTheCache(t *testing.T) {
 	}
 
 	collected := collect(t, reader)
-	for _, want := range []metricdata.Metrics{
-		{
-			Name: "lookerauth.users", Unit: "{user}", Description: "Users whose token is kept.",
-			Data: metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{Value: 2}}},
-		},
-		{Name: "lookerauth.logins", Unit: "{login}", Description: "Successful logins.", Data: sum(5)},
-		{Name: "lookerauth.failed_logins", Unit: "{login}", Description: "Failed logins.", Data: sum(1)},
-		{Name: "lookerauth.replays", Unit: "{request}", Description: "Requests sent a second time after a 401.", Data: sum(1)},
-		{Name: "lookerauth.evictions", Unit: "{user}", Description: "Users pushed out by more recent ones.", Data: sum(1)},
-	} {
-		metricdatatest.AssertEqual(t, want, collected[want.Name], metricdatatest.IgnoreTimestamp())
+	want := func(name, unit, description string, data metricdata.Aggregation) {
+		t.Helper()
+		m := metricdata.Metrics{Name: name, Unit: unit, Description: description, Data: data}
+		metricdatatest.AssertEqual(t, m, collected[name], metricdatatest.IgnoreTimestamp())
 	}
+	users := metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{Value: 2}}}
+	want("lookerauth.users", "{user}", "Users whose token is kept.", users)
+	want("lookerauth.logins", "{login}", "Successful logins.", sum(5))
+	want("lookerauth.failed_logins", "{login}", "Failed logins.", sum(1))
+	want("lookerauth.replays", "{request}", "Requests sent a second time after a 401.", sum(1))
+	want("lookerauth.evictions", "{user}", "Users pushed out by more recent ones.", sum(1))
 }
 
 // get makes one request as a user.
@@ -165,12 +174,14 @@ func TestAttributesTellCachesApart(t *testing.T) {
 		for _, userID := range []string{"789", "790"}[:users] {
 			get(t, cache, looker, userID)
 		}
-		want = append(want, metricdata.DataPoint[int64]{Attributes: attribute.NewSet(instanceOf), Value: int64(users)})
+		want = append(want, metricdata.DataPoint[int64]{
+			Attributes: attribute.NewSet(instanceOf), Value: int64(users),
+		})
 	}
 
 	got := collect(t, reader)["lookerauth.users"].Data
 
-	metricdatatest.AssertAggregationsEqual(t, metricdata.Gauge[int64]{DataPoints: want}, got, metricdatatest.IgnoreTimestamp())
+	wantAggregation(t, got, metricdata.Gauge[int64]{DataPoints: want})
 }
 
 func TestNothingIsCollectedAfterUnregister(t *testing.T) {
@@ -200,8 +211,7 @@ func TestMetricsOutliveClose(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	logouts := collect(t, reader)["lookerauth.logouts"].Data
-	metricdatatest.AssertAggregationsEqual(t, sum(2), logouts, metricdatatest.IgnoreTimestamp())
+	wantAggregation(t, collect(t, reader)["lookerauth.logouts"].Data, sum(2))
 }
 
 // brokenProvider is one whose meters cannot make counters.
@@ -213,7 +223,9 @@ type brokenMeter struct{ noop.Meter }
 
 var errBroken = errors.New("no counters here")
 
-func (brokenMeter) Int64ObservableCounter(string, ...metric.Int64ObservableCounterOption) (metric.Int64ObservableCounter, error) {
+func (brokenMeter) Int64ObservableCounter(
+	string, ...metric.Int64ObservableCounterOption,
+) (metric.Int64ObservableCounter, error) {
 	return nil, errBroken
 }
 
