@@ -19,7 +19,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	key, err := hex.DecodeString(os.Getenv("TOKEN_STORE_KEY")) // 64 digits, from: openssl rand -hex 32
+	// 64 digits, from: openssl rand -hex 32
+	key, err := hex.DecodeString(os.Getenv("TOKEN_STORE_KEY"))
 	if err != nil {
 		log.Fatal(err)
 	}

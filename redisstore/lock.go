@@ -11,17 +11,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// LockTTL is how long a lock is held at most, so that it opens by itself when its process has died. A login that takes longer
-// may be made twice.
+// LockTTL is how long a lock of a [Store] is held at most, so that it opens by itself when its
+// process has died. If a login takes longer, another process may make it, too.
 const LockTTL = 30 * time.Second
 
-// answerTime is how long the server may take to answer one try to take a lock, or to release it.
+// answerTime is how long the server may take to answer one try to take a lock, or to open it.
 const answerTime = 750 * time.Millisecond
 
 var errNoAnswer = errors.New("no answer within " + answerTime.String())
 
-// Between tries to take a lock that somebody else has there is a pause, which is longer the longer the wait is: when a whole
-// fleet starts, hundreds of users wait in each process.
+// Between tries to take a lock that somebody else has, there is a pause. The longer the wait, the
+// longer the pauses: when a whole fleet starts, hundreds of logins wait in each process.
 const (
 	minPause = 20 * time.Millisecond
 	maxPause = 320 * time.Millisecond
@@ -30,10 +30,13 @@ const (
 // unlockPause is between tries to open a lock, while the server does not answer.
 const unlockPause = time.Second
 
-// Lock implements lookerauth.Store. While somebody else has the lock, it is tried again after 20 ms, and then in pauses that
-// double up to 320 ms, give or take a half. An error of the server ends that at once, and so does a server that does not answer
-// within 750 ms. unlock may block for as long. A lock that could not be opened by then, or that came too late, is opened as soon as
-// the server answers; that is tried for LockTTL.
+// Lock implements [lookerauth.Store]. While somebody else has the lock, it tries again after 20 ms,
+// and then in pauses that double up to 320 ms, give or take a half. It gives up when ctx ends, when
+// the server answers with an error, and when it does not answer a try within 750 ms.
+//
+// unlock may block for 750 ms, too. It is safe for concurrent use, and may be called after ctx has
+// ended. If the server does not answer in time, unlock goes on in the background, for up to
+// [LockTTL]. A lock that the server gives after Lock has returned is opened in the same way.
 func (s *Store) Lock(ctx context.Context, key string) (unlock func(), err error) {
 	name, holder := s.name(key)+":lock", crand.Text()
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
@@ -52,8 +55,9 @@ func (s *Store) Lock(ctx context.Context, key string) (unlock func(), err error)
 	}
 }
 
-// lockScript makes ARGV[1] the holder of KEYS[1] for ARGV[2] milliseconds, unless there is another one. It is no SET NX, as the
-// client sends again what was not answered, and then the holder must not find the lock taken by itself.
+// lockScript makes ARGV[1] the holder of KEYS[1] for ARGV[2] milliseconds, unless there is another
+// holder. SET NX would not do: the client sends again what was not answered, and the holder would
+// then find the lock taken by itself.
 var lockScript = redis.NewScript(`
 local holder = redis.call("GET", KEYS[1])
 if holder and holder ~= ARGV[1] then
@@ -67,12 +71,13 @@ func (s *Store) tryLock(ctx context.Context, name, holder string) (bool, error) 
 	answered, cancel := context.WithTimeoutCause(ctx, answerTime, errNoAnswer)
 	defer cancel()
 	return within(answered, func() (bool, error) {
-		return lockScript.Run(answered, s.client, []string{name}, holder, LockTTL.Milliseconds()).Bool()
+		ttl := LockTTL.Milliseconds()
+		return lockScript.Run(answered, s.client, []string{name}, holder, ttl).Bool()
 	}, func() { s.unlock(ctx, name, holder) })
 }
 
-// unlock opens the lock if holder still has it. If that fails, it goes on in the background: a server that hangs may yet give a
-// lock that it was asked for before.
+// unlock opens the lock if holder still has it. If that fails, it goes on in the background: a
+// server that hangs may yet give a lock that it was asked for before.
 func (s *Store) unlock(ctx context.Context, name, holder string) {
 	ctx = context.WithoutCancel(ctx)
 	answered, cancel := context.WithTimeout(ctx, answerTime)
@@ -82,8 +87,9 @@ func (s *Store) unlock(ctx context.Context, name, holder string) {
 	}
 }
 
-// unlockLater tries until the server has answered, or the client is closed. After LockTTL a lock that was taken before has opened
-// by itself; only a server that hangs for longer still gives one to nobody.
+// unlockLater tries until the server has answered, or the client is closed. After LockTTL a lock
+// that was taken before has opened by itself. A server that hangs for longer than that may still
+// give a lock that nobody wants, and then that lock lasts for LockTTL.
 func (s *Store) unlockLater(ctx context.Context, name, holder string) {
 	ctx, cancel := context.WithTimeout(ctx, LockTTL)
 	defer cancel()

@@ -38,7 +38,8 @@ var operations = map[string]func(ctx context.Context, store *redisstore.Store) e
 
 func TestDeadServerIsAnError(t *testing.T) {
 	server := redisserver.New(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1, DialerRetries: 1}) // or these take seconds
+	// Retries would take seconds.
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1, DialerRetries: 1})
 	defer client.Close()
 	store := redisstore.New(client)
 	unlock := lock(t, store, "other")
@@ -77,7 +78,8 @@ func TestOperationReturnsWhenItsContextEnds(t *testing.T) {
 			check(t, connected.Put(t.Context(), "key", []byte("value"), time.Hour))
 			check(t, server.Pause())
 			for name, operation := range operations {
-				for _, store := range []*redisstore.Store{connected, newPatientStore(t, server.Addr, options)} {
+				unconnected := newPatientStore(t, server.Addr, options)
+				for _, store := range []*redisstore.Store{connected, unconnected} {
 					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 					defer cancel()
 					err := soon(t, name, func() error { return operation(ctx, store) })
@@ -135,7 +137,9 @@ func TestLockWhoseAnswerWasLostIsGivenBack(t *testing.T) {
 
 // A lock that the server gave when nobody waited for it any more would keep everybody else out.
 func TestLockThatCameTooLateIsGivenBack(t *testing.T) {
-	for name, lost := range map[string]int{"at once": 0, "with the second try": 1, "with the third try": 2} {
+	for name, lost := range map[string]int{
+		"at once": 0, "with the second try": 1, "with the third try": 2,
+	} {
 		t.Run(name, func(t *testing.T) {
 			server := redisserver.New(t)
 			client := newClient(t, server.Addr)
@@ -149,7 +153,8 @@ func TestLockThatCameTooLateIsGivenBack(t *testing.T) {
 			}
 			check(t, server.Resume())
 			answers.await(t, 2+lost) // of the lock, and of the tries to give it back
-			if got := names(t, newClient(t, server.Addr)); slices.Contains(got, "lookerauth:{key}:lock") {
+			got := names(t, newClient(t, server.Addr))
+			if slices.Contains(got, "lookerauth:{key}:lock") {
 				t.Error("it is held by nobody")
 			}
 		})

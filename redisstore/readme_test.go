@@ -10,7 +10,8 @@ import (
 
 func TestReadmeSnippetIsInTheExample(t *testing.T) {
 	example := strings.ReplaceAll(read(t, "example_test.go"), "\n\t", "\n")
-	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	goBlock := regexp.MustCompile("(?s)```go\n(.*?)```")
+	snippets := goBlock.FindAllStringSubmatch(read(t, "README.md"), -1)
 	if len(snippets) != 1 || !strings.Contains(example, snippets[0][1]) {
 		t.Errorf("not in example_test.go: %q", snippets)
 	}
@@ -25,7 +26,8 @@ func TestReadmeNamesTestsThatExist(t *testing.T) {
 	for _, file := range append(files, "examples/fleet/main_test.go") {
 		tests.WriteString(read(t, file))
 	}
-	names := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, "README.md"), -1)
+	testName := regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+	names := testName.FindAllStringSubmatch(read(t, "README.md"), -1)
 	if len(names) < 15 {
 		t.Errorf("found %d tests in the README", len(names))
 	}

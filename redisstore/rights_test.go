@@ -16,11 +16,15 @@ import (
 
 func TestStoreNeedsFewRights(t *testing.T) {
 	server := redisserver.New(t)
-	rights := []any{"~lookerauth:*", "+@connection", "+get", "+set", "+del", "+eval", "+evalsha"}
+	rights := []any{
+		"~lookerauth:*", "+@connection", "+get", "+set", "+del", "+eval", "+evalsha",
+	}
 	set := append([]any{"ACL", "SETUSER", "fleet", "on", ">password"}, rights...)
 	check(t, newClient(t, server.Addr).Do(t.Context(), set...).Err())
 
-	client := redis.NewClient(&redis.Options{Addr: server.Addr, Username: "fleet", Password: "password"})
+	client := redis.NewClient(&redis.Options{
+		Addr: server.Addr, Username: "fleet", Password: "password",
+	})
 	defer client.Close()
 	store := redisstore.New(client)
 	unlock := lock(t, store, "key")
@@ -31,7 +35,8 @@ func TestStoreNeedsFewRights(t *testing.T) {
 	lock(t, store, "key")
 
 	other := redisstore.New(client, redisstore.WithPrefix("other:"))
-	if _, err := other.Get(t.Context(), "key"); err == nil || errors.Is(err, lookerauth.ErrNotStored) {
+	_, err := other.Get(t.Context(), "key")
+	if err == nil || errors.Is(err, lookerauth.ErrNotStored) {
 		t.Errorf("the rights reach beyond the prefix: %v", err)
 	}
 }

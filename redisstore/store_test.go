@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(settling{m}) }
 
-// settling gives what the tests left some seconds to end: a client whose server went away ends its dialling up to a second after
-// it was closed, and a Store its tries to open a lock.
+// settling gives what the tests left some seconds to end. A client whose server went away ends its
+// dialling up to a second after it was closed, and a Store its tries to open a lock.
 type settling struct{ *testing.M }
 
 func (s settling) Run() int {
@@ -77,7 +77,13 @@ func lock(t *testing.T, store *redisstore.Store, key string) (unlock func()) {
 func wantValue(t *testing.T, store *redisstore.Store, key string, want []byte) {
 	t.Helper()
 	got, err := store.Get(t.Context(), key)
-	if want == nil && !errors.Is(err, lookerauth.ErrNotStored) || want != nil && err != nil || !bytes.Equal(got, want) {
+	if want == nil {
+		if !errors.Is(err, lookerauth.ErrNotStored) {
+			t.Errorf("%s is %q, %v, want none", key, got, err)
+		}
+		return
+	}
+	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%s is %q, %v, want %q", key, got, err, want)
 	}
 }
@@ -144,7 +150,9 @@ func TestStoreWorksOnEveryKindOfServer(t *testing.T) {
 		},
 		"Sentinel": func(t *testing.T) redis.UniversalClient {
 			sentinel, master := redisserver.NewSentinel(t)
-			return redis.NewFailoverClient(&redis.FailoverOptions{MasterName: master, SentinelAddrs: []string{sentinel.Addr}})
+			return redis.NewFailoverClient(&redis.FailoverOptions{
+				MasterName: master, SentinelAddrs: []string{sentinel.Addr},
+			})
 		},
 		"Cluster": func(t *testing.T) redis.UniversalClient {
 			return redis.NewClusterClient(&redis.ClusterOptions{Addrs: redisserver.NewCluster(t)})
@@ -155,7 +163,8 @@ func TestStoreWorksOnEveryKindOfServer(t *testing.T) {
 			client := newClient(t)
 			defer client.Close()
 			store := redisstore.New(client)
-			for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} { // in slots of all three masters
+			// These keys are in slots of all three masters.
+			for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 				unlock := lock(t, store, key)
 				check(t, store.Put(t.Context(), key, []byte("value of "+key), time.Hour))
 				unlock()
@@ -199,12 +208,15 @@ func TestPrefixWithBracesWorksOnACluster(t *testing.T) {
 
 func TestNamesStartWithThePrefix(t *testing.T) {
 	client := newClient(t, redisserver.New(t).Addr)
-	first, second := redisstore.New(client), redisstore.New(client, redisstore.WithPrefix("reports:"))
+	first := redisstore.New(client)
+	second := redisstore.New(client, redisstore.WithPrefix("reports:"))
 	for _, store := range []*redisstore.Store{first, second} {
 		lock(t, store, "key")
 		check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
 	}
-	want := []string{"lookerauth:{key}", "lookerauth:{key}:lock", "reports:{key}", "reports:{key}:lock"}
+	want := []string{
+		"lookerauth:{key}", "lookerauth:{key}:lock", "reports:{key}", "reports:{key}:lock",
+	}
 	if got := names(t, client); !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
@@ -223,7 +235,9 @@ func TestPutReplacesTheValue(t *testing.T) {
 func TestValueExpires(t *testing.T) {
 	client := newClient(t, redisserver.New(t).Addr)
 	store := redisstore.New(client)
-	for _, ttl := range []time.Duration{time.Hour, 1500 * time.Millisecond, time.Microsecond, 0, -time.Hour} {
+	for _, ttl := range []time.Duration{
+		time.Hour, 1500 * time.Millisecond, time.Microsecond, 0, -time.Hour,
+	} {
 		check(t, store.Put(t.Context(), "key", []byte("value"), ttl))
 		left, err := client.PTTL(t.Context(), "lookerauth:{key}").Result()
 		check(t, err)
@@ -319,7 +333,8 @@ func TestLockOfADeadProcessOpensByItself(t *testing.T) {
 	if left <= 0 || left > redisstore.LockTTL {
 		t.Errorf("it opens in %v", left)
 	}
-	check(t, client.PExpire(t.Context(), "lookerauth:{key}:lock", time.Millisecond).Err()) // as if that had passed
+	// As if that had passed:
+	check(t, client.PExpire(t.Context(), "lookerauth:{key}:lock", time.Millisecond).Err())
 	lock(t, newStore(t, addr), "key")
 }
 
@@ -339,7 +354,8 @@ func TestUnlockLeavesALockThatIsAnothersNow(t *testing.T) {
 	}
 }
 
-// repeater is a hook that sends each command twice, as a client does which did not get the first answer.
+// repeater is a hook that sends each command twice, as a client does which did not get the first
+// answer.
 type repeater struct{ commands }
 
 func (repeater) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
@@ -359,7 +375,8 @@ func TestRestartedServerIsUsedAgain(t *testing.T) {
 	check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
 	lock(t, store, "key")
 	server.Stop()
-	if _, err := store.Get(t.Context(), "key"); err == nil || errors.Is(err, lookerauth.ErrNotStored) {
+	_, err := store.Get(t.Context(), "key")
+	if err == nil || errors.Is(err, lookerauth.ErrNotStored) {
 		t.Errorf("a dead server: %v", err)
 	}
 	check(t, server.Restart())

@@ -31,14 +31,14 @@ type fleet struct {
 	keys   [][]byte
 }
 
-// newFleet makes a fleet that lives by this clock. While a mock clock stands still no answer comes too late, however slow the
-// machine is.
+// newFleet makes a fleet that lives by this clock. While a mock clock stands still no answer comes
+// too late, however slow the machine is.
 func newFleet(t *testing.T, clock lookerauth.Clock) *fleet {
 	t.Helper()
-	f := &fleet{t: t, redis: redisserver.New(t), keys: [][]byte{[]byte("a key that is made of 32 letters")}}
-	f.looker = lookertest.NewServer(clock)
-	t.Cleanup(f.looker.Close)
-	return f
+	looker := lookertest.NewServer(clock)
+	t.Cleanup(looker.Close)
+	keys := [][]byte{[]byte("a key that is made of 32 letters")}
+	return &fleet{t, redisserver.New(t), looker, keys}
 }
 
 // process is a Cache as a process of the fleet has it, with a client of its own.
@@ -63,7 +63,8 @@ func (p process) request(userID string) {
 	t := p.fleet.t
 	t.Helper()
 	ctx := lookerauth.WithUser(t.Context(), userID)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.fleet.looker.URL+"/api/4.0/user", nil)
+	url := p.fleet.looker.URL + "/api/4.0/user"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		t.Error(err)
 		return
@@ -76,7 +77,8 @@ func (p process) request(userID string) {
 	defer resp.Body.Close()
 	var me struct{ ID string }
 	if err := json.NewDecoder(resp.Body).Decode(&me); err != nil || me.ID != userID {
-		t.Errorf("a request as user %s was answered %s as user %q, %v", userID, resp.Status, me.ID, err)
+		t.Errorf("a request as user %s was answered %s as user %q, %v",
+			userID, resp.Status, me.ID, err)
 	}
 }
 
@@ -233,7 +235,8 @@ func TestSwappedValuesNeverSwapUsers(t *testing.T) {
 	}
 	client := newClient(t, f.redis.Addr)
 	for i, name := range inOrder {
-		check(t, client.Set(t.Context(), name, stored[inOrder[(i+1)%len(inOrder)]], time.Hour).Err())
+		next := inOrder[(i+1)%len(inOrder)]
+		check(t, client.Set(t.Context(), name, stored[next], time.Hour).Err())
 	}
 	p := f.newProcess()
 	p.requestAll(ids)
@@ -259,15 +262,19 @@ func TestProcessWithAnotherKeyReadsNothingAndWorks(t *testing.T) {
 // shiftedClock is the real one, some time ahead.
 type shiftedClock struct{ ahead atomic.Int64 }
 
-func (c *shiftedClock) Now() time.Time                         { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *shiftedClock) Now() time.Time {
+	return time.Now().Add(time.Duration(c.ahead.Load()))
+}
+
 func (c *shiftedClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 func (c *shiftedClock) shift(d time.Duration)                  { c.ahead.Add(int64(d)) }
 
 func TestEveryRequestSucceedsWithoutRedis(t *testing.T) {
+	stop := func(s *redisserver.Server) error { s.Stop(); return nil }
 	outages := map[string]struct {
 		begin, end func(*redisserver.Server) error
 	}{
-		"killed": {func(s *redisserver.Server) error { s.Stop(); return nil }, (*redisserver.Server).Restart},
+		"killed": {stop, (*redisserver.Server).Restart},
 		"paused": {(*redisserver.Server).Pause, (*redisserver.Server).Resume},
 	}
 	for name, outage := range outages {
@@ -303,7 +310,8 @@ func TestEveryRequestSucceedsWithoutRedis(t *testing.T) {
 	}
 }
 
-// awaitSharing waits until one process finds in the store what the other one put there, after an outage.
+// awaitSharing waits until one process finds in the store what the other one put there, after an
+// outage.
 func awaitSharing(t *testing.T, clock *shiftedClock, one, other process) {
 	t.Helper()
 	hits := other.Stats().StoreHits

@@ -28,7 +28,8 @@ type figures struct {
 	storeErrors        uint64 // when Redis was not fast enough, and a process went on alone
 }
 
-// measure runs a fleet against a fake Looker of its own. Without the address of a Redis it has no store.
+// measure runs a fleet against a fake Looker of its own. The fleet has no store if redisAddr is
+// empty.
 func measure(ctx context.Context, o options, redisAddr string) (f figures, err error) {
 	looker := lookertest.NewServer(nil)
 	defer looker.Close()

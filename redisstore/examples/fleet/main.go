@@ -1,5 +1,6 @@
-// Command fleet shows what sharing tokens through Redis saves. It runs worker processes against a fake Looker, each of which
-// acts as every user, once without the store and once with it, and kills and replaces one worker.
+// Command fleet shows what sharing tokens through Redis saves. It runs worker processes against a
+// fake Looker, each of which acts as every user. Then it kills one worker and starts another in its
+// place. It does this once without the store, and once with it.
 //
 //	go run ./examples/fleet -workers 8 -users 1000
 //
@@ -55,7 +56,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer stop()
 
-	fmt.Fprintf(out, "%d processes act as %d users each. Then one is killed, and replaced by another one.\n\n", o.workers, o.users)
+	fmt.Fprintf(out, "%d processes act as %d users each. "+
+		"Then one is killed, and replaced by another one.\n\n", o.workers, o.users)
 	without, err := measure(ctx, o, "")
 	if err != nil {
 		return err
@@ -73,12 +75,13 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.SetOutput(out)
 	flags.IntVar(&o.workers, "workers", 8, "processes to run")
 	flags.IntVar(&o.users, "users", 1000, "users that each process acts as")
-	flags.StringVar(&o.redis, "redis", "", "`host:port` of a server to use, where sealed tokens stay for an hour; starts one if empty")
+	flags.StringVar(&o.redis, "redis", "",
+		"`host:port` of a server to use, where sealed tokens stay for an hour; starts one if empty")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
 	if flags.NArg() > 0 || o.workers < 1 || o.users < 1 {
-		return options{}, errors.New("use -workers and -users with 1 or more, and no other arguments")
+		return o, errors.New("use -workers and -users with 1 or more, and no other arguments")
 	}
 	return o, nil
 }
@@ -108,14 +111,15 @@ func (o *options) findRedis(ctx context.Context) (stop func(), err error) {
 // show prints the figures side by side.
 func show(out io.Writer, without, with figures) error {
 	const format = "%-42s %17v %9v\n"
-	fmt.Fprintf(out, format, "", "without the store", "with it")
-	fmt.Fprintf(out, format, "logins", without.logins, with.logins)
-	fmt.Fprintf(out, format, "logins of the process that replaced one", without.restartLogins, with.restartLogins)
-	fmt.Fprintf(out, format, "live tokens of a user at Looker, at most", without.liveTokens, with.liveTokens)
-	fmt.Fprintf(out, format, "requests", without.requests, with.requests)
-	fmt.Fprintf(out, format, "failed requests", without.failures, with.failures)
+	row := func(name string, without, with any) { fmt.Fprintf(out, format, name, without, with) }
+	row("", "without the store", "with it")
+	row("logins", without.logins, with.logins)
+	row("logins of the process that replaced one", without.restartLogins, with.restartLogins)
+	row("live tokens of a user at Looker, at most", without.liveTokens, with.liveTokens)
+	row("requests", without.requests, with.requests)
+	row("failed requests", without.failures, with.failures)
 	if without.storeErrors+with.storeErrors != 0 {
-		fmt.Fprintf(out, format, "store errors", without.storeErrors, with.storeErrors)
+		row("store errors", without.storeErrors, with.storeErrors)
 	}
 	if failure := cmp.Or(without.failure, with.failure); failure != "" {
 		return fmt.Errorf("requests failed, one of them with: %s", failure)

@@ -22,8 +22,8 @@ import (
 	"github.com/lookerauth/lookerauth/redisstore/internal/redisserver"
 )
 
-// fleetProgram is the path of the program, which is built without the race detector: with it, so many processes at once are slow
-// enough to be taken for a Redis that does not answer.
+// fleetProgram is the path of the program. It is built without the race detector: with it, so many
+// processes at once are slow enough to take Redis for a server that does not answer.
 var fleetProgram string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
@@ -85,8 +85,8 @@ func findRow(printed, name string) (without, with int, found bool) {
 	return without, with, true
 }
 
-// withoutStoreErrors returns what the program printed in a run in which Redis was always fast enough. It skips the test if there
-// is none on this machine.
+// withoutStoreErrors returns what the program printed in a run in which Redis was always fast
+// enough. It skips the test if there is no such run on this machine.
 func withoutStoreErrors(t *testing.T, args ...string) string {
 	t.Helper()
 	for range 3 {
@@ -96,7 +96,7 @@ func withoutStoreErrors(t *testing.T, args ...string) string {
 		}
 		t.Logf("processes went on alone:\n%s", printed)
 	}
-	t.Skip("this machine is too slow: in 3 runs there were always processes that got no answer from Redis in time")
+	t.Skip("this machine is too slow: in each of 3 runs a process got no answer from Redis in time")
 	return ""
 }
 
@@ -145,7 +145,8 @@ func TestInterruptEndsAllProcesses(t *testing.T) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReader(printed).ReadString('\n'); err != nil { // it has started its server
+	// A line is printed once it has started its server.
+	if _, err := bufio.NewReader(printed).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
 	if err := command.Process.Signal(os.Interrupt); err != nil {
@@ -168,7 +169,8 @@ func wantEmpty(t *testing.T, dir string) {
 }
 
 func TestBadArgumentsAreRefused(t *testing.T) {
-	for _, args := range []string{"-workers 0", "-users 0", "-users x", "more", "-redis 127.0.0.1:1"} {
+	bad := []string{"-workers 0", "-users 0", "-users x", "more", "-redis 127.0.0.1:1"}
+	for _, args := range bad {
 		if err := run(t.Context(), strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%s: no error", args)
 		}
@@ -180,7 +182,8 @@ func TestBadArgumentsAreRefused(t *testing.T) {
 
 func TestFailedRequestIsTheProgramsFailure(t *testing.T) {
 	var printed strings.Builder
-	err := show(&printed, figures{requests: 5}, figures{requests: 5, failures: 1, failure: "the reason"})
+	failed := figures{requests: 5, failures: 1, failure: "the reason"}
+	err := show(&printed, figures{requests: 5}, failed)
 	if err == nil || !strings.Contains(err.Error(), "the reason") {
 		t.Error(err)
 	}

@@ -42,7 +42,8 @@ type report struct {
 	StoreErrors        uint64 // since the worker started
 }
 
-// work is a worker process. For each line of in it sends one request as each user. It ends with in, and so with its parent.
+// work is a worker process. For each line of in it sends one request as each user. It ends with in,
+// and so with its parent.
 func work(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	users, err := strconv.Atoi(os.Getenv(usersVariable))
 	if err != nil {

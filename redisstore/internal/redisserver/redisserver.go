@@ -1,5 +1,6 @@
-// Package redisserver starts real servers, for tests and for examples/fleet. They listen on loopback, keep nothing on disk, and
-// can be killed, paused and restarted empty. On Linux they end with the process that started them, even if that is killed.
+// Package redisserver starts real servers, for tests and for examples/fleet. They listen on
+// loopback, keep nothing on disk, and can be killed, paused and restarted empty. On Linux they end
+// with the process that started them, even if that is killed.
 package redisserver
 
 import (
@@ -26,7 +27,8 @@ func findServer() (string, error) {
 	return path, nil
 }
 
-// Server is a redis-server. Its methods are for one goroutine at a time.
+// Server is a redis-server. Make one with [Start], [New] or [NewSentinel]. Its methods are for one
+// goroutine at a time.
 type Server struct {
 	Addr string // host:port
 
@@ -35,7 +37,9 @@ type Server struct {
 	ended   chan struct{} // closed when the process has ended
 }
 
-// Start starts a server that keeps its files in dir, and waits until it serves. More arguments are redis-server's.
+// Start starts a server that keeps its files in dir, and waits until it serves. args are more
+// arguments of redis-server. End it with [Server.Stop]. It is an error if redis-server is not
+// installed.
 func Start(dir string, args ...string) (*Server, error) {
 	args = append([]string{"--dir", dir, "--save", "", "--appendonly", "no"}, args...)
 	return start("Ready to accept connections", args)
@@ -58,8 +62,8 @@ func start(ready string, args []string) (*Server, error) {
 	return s, err
 }
 
-// freePort returns a port that is free now. It is below those that systems give to outgoing connections, so that a server
-// which is away for a while gets it back.
+// freePort returns a port that is free now. It is below those that systems give to outgoing
+// connections, so that a server which is away for a while gets it back.
 func freePort() string {
 	for {
 		port := strconv.Itoa(20_000 + rand.IntN(12_000))
@@ -93,8 +97,9 @@ func (s *Server) run(ready string) error {
 	return nil
 }
 
-// serve sends an error unless the server gets ready, and goes on until it ends. It stays on one thread for as long, as Linux ends
-// the server with the thread that started it.
+// serve sends nil once the server is ready, or an error if it does not get there, and goes on until
+// the server ends. It stays on one thread for as long: Linux ends the server with the thread that
+// started it.
 func (s *Server) serve(ready string, output io.Reader, served chan<- error) {
 	defer close(s.ended)
 	runtime.LockOSThread()
@@ -126,11 +131,12 @@ func readUntil(text string, r io.Reader) (string, error) {
 	}
 }
 
-// Stop kills the server with all that is in it, and waits for its end.
+// Stop kills the server with all that is in it, and waits for its end. It may be called again.
 func (s *Server) Stop() {
 	_ = s.command.Process.Kill() // or it has ended
 	<-s.ended
 }
 
-// Restart starts the server again at its address, after Stop. It is empty.
+// Restart starts the server again at its address, after [Server.Stop], and waits until it serves.
+// It is empty.
 func (s *Server) Restart() error { return s.run("Ready to accept connections") }

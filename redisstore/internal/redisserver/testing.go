@@ -13,7 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Require skips the test where redis-server is not installed, unless the environment has CI in it: then it fails.
+// Require skips the test where redis-server is not installed. If the environment has CI in it, the
+// test fails instead.
 func Require(t testing.TB) {
 	t.Helper()
 	_, err := findServer()
@@ -23,7 +24,8 @@ func Require(t testing.TB) {
 	check(t, err)
 }
 
-// New starts a server that is stopped at the end of the test. It requires redis-server.
+// New starts a server that is stopped at the end of the test. args are those of [Start]. It needs
+// what [Require] does.
 func New(t testing.TB, args ...string) *Server {
 	t.Helper()
 	Require(t)
@@ -36,7 +38,8 @@ func New(t testing.TB, args ...string) *Server {
 // masterName is what a Sentinel calls its master.
 const masterName = "main"
 
-// NewSentinel starts a server, and a Sentinel that watches it. It returns the Sentinel, and the name it has for the server.
+// NewSentinel starts a server, and a Sentinel that watches it. It returns the Sentinel, and the
+// name it has for the server. Both are stopped at the end of the test.
 func NewSentinel(t testing.TB) (sentinel *Server, master string) {
 	t.Helper()
 	_, port, _ := strings.Cut(New(t).Addr, ":")
@@ -54,14 +57,16 @@ func NewSentinel(t testing.TB) (sentinel *Server, master string) {
 // slots is how many slots every Cluster has.
 const slots = 16_384
 
-// NewCluster starts a Cluster of three masters, and returns their addresses.
+// NewCluster starts a Cluster of three masters, waits until it serves, and returns their addresses.
+// They are stopped at the end of the test.
 func NewCluster(t testing.TB) []string {
 	t.Helper()
 	const size = 3
 	var addrs []string
 	var nodes []*redis.Client
 	for i := range size {
-		node := New(t, "--cluster-enabled", "yes", "--cluster-port", freePort(), "--cluster-config-file", fmt.Sprintf("nodes-%d.conf", i))
+		node := New(t, "--cluster-enabled", "yes", "--cluster-port", freePort(),
+			"--cluster-config-file", fmt.Sprintf("nodes-%d.conf", i))
 		client := redis.NewClient(&redis.Options{Addr: node.Addr})
 		t.Cleanup(func() { client.Close() })
 		addrs, nodes = append(addrs, node.Addr), append(nodes, client)
