@@ -15,8 +15,9 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-// These tests are rows of the README's table "Beside the alternatives". Each plays one scene twice with the official SDK: as it
-// authenticates by itself, which is with x/oauth2, and on a Transport of lookerauth. Both act as the service account.
+// These tests are rows of the README's table "Beside the alternatives". Each plays one scene twice
+// with the official SDK: as it authenticates by itself, which is with x/oauth2, and on a Transport
+// of lookerauth. Both act as the service account.
 
 // stage is where a scene is played.
 type stage struct {
@@ -27,7 +28,10 @@ type stage struct {
 }
 
 // play fails the test if the scene does not come out as the table says.
-func play[Outcome comparable](t *testing.T, scene func(*stage) Outcome, withSDKAlone, withLookerauth Outcome) {
+func play[Outcome comparable](
+	t *testing.T, scene func(*stage) Outcome, withSDKAlone, withLookerauth Outcome,
+) {
+	t.Helper()
 	for name, test := range map[string]struct {
 		sdk  func(*testing.T, *lookertest.Server, http.RoundTripper) *v4.LookerSDK
 		want Outcome
@@ -40,7 +44,8 @@ func play[Outcome comparable](t *testing.T, scene func(*stage) Outcome, withSDKA
 				elsewhere := &elsewhere{looker: fake.Transport()}
 				outcome := scene(&stage{t, fake, test.sdk(t, fake, elsewhere), elsewhere})
 				if outcome != test.want {
-					t.Errorf("%+v, and not %+v as the README's table has it: change the table if this is for good", outcome, test.want)
+					t.Errorf("%+v, and not %+v as the README's table has it: "+
+						"change the table if this is for good", outcome, test.want)
 				}
 			})
 		})
@@ -48,19 +53,28 @@ func play[Outcome comparable](t *testing.T, scene func(*stage) Outcome, withSDKA
 }
 
 // sdkAlone returns the official SDK as it comes.
-func sdkAlone(t *testing.T, fake *lookertest.Server, transport http.RoundTripper) *v4.LookerSDK {
+func sdkAlone(
+	t *testing.T, fake *lookertest.Server, transport http.RoundTripper,
+) *v4.LookerSDK {
 	t.Helper()
 	cfg := fake.Config()
-	settings := rtl.ApiSettings{BaseUrl: cfg.BaseURL, ApiVersion: "4.0", ClientId: cfg.ClientID, ClientSecret: cfg.ClientSecret}
-	session := rtl.NewAuthSessionWithTransport(settings, transport)
+	session := rtl.NewAuthSessionWithTransport(rtl.ApiSettings{
+		BaseUrl:      cfg.BaseURL,
+		ApiVersion:   "4.0",
+		ClientId:     cfg.ClientID,
+		ClientSecret: cfg.ClientSecret,
+	}, transport)
 	if _, ok := session.Client.Transport.(*oauth2.Transport); !ok {
-		t.Errorf("the SDK authenticates with a %T, not with x/oauth2: change the README's table", session.Client.Transport)
+		t.Errorf("the SDK authenticates with a %T, not with x/oauth2: change the README's table",
+			session.Client.Transport)
 	}
 	return v4.NewLookerSDK(session)
 }
 
 // sdkWithLookerauth returns the official SDK on a Transport of lookerauth.
-func sdkWithLookerauth(t *testing.T, fake *lookertest.Server, transport http.RoundTripper) *v4.LookerSDK {
+func sdkWithLookerauth(
+	t *testing.T, fake *lookertest.Server, transport http.RoundTripper,
+) *v4.LookerSDK {
 	t.Helper()
 	cfg := fake.Config()
 	cfg.Transport = transport
@@ -82,7 +96,8 @@ func (e *elsewhere) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	e.got = wire.String()
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}")), Request: req}, nil
+	body := io.NopCloser(strings.NewReader("{}"))
+	return &http.Response{StatusCode: http.StatusOK, Body: body, Request: req}, nil
 }
 
 // ledElsewhere is a redirect to elsewhere.example, which keeps the method and the body.
@@ -97,7 +112,8 @@ func TestAlternativeTakesTheTokenToAnotherHost(t *testing.T) {
 		if _, err := on.looker.Me("id", nil); err != nil {
 			on.Error(err)
 		}
-		return outcome{on.elsewhere.got != "", strings.Contains(on.elsewhere.got, "Authorization: ")}
+		got := on.elsewhere.got
+		return outcome{got != "", strings.Contains(got, "Authorization: ")}
 	}, outcome{followed: true, withToken: true}, outcome{followed: true})
 }
 
@@ -108,7 +124,8 @@ func TestAlternativeTakesTheSecretToWhereLoginRedirects(t *testing.T) {
 		if _, err := on.looker.Me("id", nil); err == nil {
 			on.Error("a redirected login is no error")
 		}
-		return outcome{on.elsewhere.got != "", strings.Contains(on.elsewhere.got, on.fake.Config().ClientSecret)}
+		got := on.elsewhere.got
+		return outcome{got != "", strings.Contains(got, on.fake.Config().ClientSecret)}
 	}, outcome{followed: true, withSecret: true}, outcome{})
 }
 
@@ -118,7 +135,8 @@ func TestAlternativeSendsARevokedTokenUntilItExpires(t *testing.T) {
 		checkMe(on.T, on.looker, lookertest.ServiceAccountID)
 		on.fake.RevokeAll()
 		for minute := range 60 { // for which a token lives
-			if _, err := on.looker.Me("id", nil); err != nil && strings.Contains(err.Error(), "401") {
+			_, err := on.looker.Me("id", nil)
+			if err != nil && strings.Contains(err.Error(), "401") {
 				seen.rejected++
 			} else if err != nil {
 				on.Error(err)

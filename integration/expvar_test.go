@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"bytes"
+	"encoding/json"
 	"expvar"
 	"fmt"
 	"log"
@@ -26,7 +28,24 @@ func Example_expvar() {
 		log.Fatal(resp, err)
 	}
 	resp.Body.Close()
-	fmt.Println(expvar.Get("lookerauth"))
+	var indented bytes.Buffer
+	published := expvar.Get("lookerauth").String()
+	if err := json.Indent(&indented, []byte(published), "", "  "); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(indented.String())
 	// Output:
-	// {"Users":1,"Logins":2,"FailedLogins":0,"SharedLogins":0,"Refreshes":0,"Rejections":0,"Replays":0,"Evictions":0,"Logouts":0,"StoreHits":0,"StoreErrors":0}
+	// {
+	//   "Users": 1,
+	//   "Logins": 2,
+	//   "FailedLogins": 0,
+	//   "SharedLogins": 0,
+	//   "Refreshes": 0,
+	//   "Rejections": 0,
+	//   "Replays": 0,
+	//   "Evictions": 0,
+	//   "Logouts": 0,
+	//   "StoreHits": 0,
+	//   "StoreErrors": 0
+	// }
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-// makeCacheable makes all answers such that a response cache may keep them for an hour, and gives them this Vary.
+// makeCacheable lets a response cache keep all answers for an hour, and gives them this Vary.
 func makeCacheable(fake *lookertest.Server, vary string) {
 	fake.FailFunc(func(call lookertest.Call) *lookertest.Fault {
 		if call.Op != lookertest.Request {
@@ -28,7 +28,8 @@ func makeCacheable(fake *lookertest.Server, vary string) {
 // getAs makes one request as a user, and checks whose answer comes.
 func getAs(t *testing.T, client *http.Client, url, userID, answeredAs string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(lookerauth.WithUser(t.Context(), userID), http.MethodGet, url+"/api/4.0/looks/1", nil)
+	ctx := lookerauth.WithUser(t.Context(), userID)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/4.0/looks/1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +50,13 @@ func TestResponseCacheForEachUserIsSafe(t *testing.T) {
 			getAs(t, client, fake.URL, userID, userID)
 			getAs(t, client, fake.URL, userID, userID)
 			if n := fake.CallsAs(lookertest.Request, userID); n != 1 {
-				t.Errorf("%d requests as %s, want 1 and an answer from the response cache", n, userID)
+				t.Errorf("%d requests as %s, want 1, and one answered from the cache", n, userID)
 			}
 		}
 	})
 }
 
-// Above the Transport a request does not show whose it is: its URL is all that a response cache goes by.
+// Above the Transport a request does not show whose it is. A response cache goes by its URL alone.
 func TestResponseCacheAboveTheTransportOfManyMixesUsersUp(t *testing.T) {
 	for _, vary := range []string{"", "Authorization"} {
 		t.Run("Vary: "+vary, func(t *testing.T) {
@@ -72,7 +73,8 @@ func TestResponseCacheAboveTheTransportOfManyMixesUsersUp(t *testing.T) {
 	}
 }
 
-// Below the Transport a response cache sees the token, and does not look at it: it takes itself for one user's.
+// Below the Transport a response cache sees the token, and does not look at it: it takes itself for
+// one user's.
 func TestResponseCacheBelowTheTransportMixesUsersUp(t *testing.T) {
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		makeCacheable(fake, "")
@@ -86,7 +88,8 @@ func TestResponseCacheBelowTheTransportMixesUsersUp(t *testing.T) {
 	})
 }
 
-// Vary: Authorization keeps users apart below the Transport, and puts tokens into the response cache for that.
+// Vary: Authorization keeps users apart below the Transport, but puts tokens into the response
+// cache.
 func TestResponseCacheBelowTheTransportStoresTokens(t *testing.T) {
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		makeCacheable(fake, "Authorization")

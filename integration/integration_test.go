@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// simulate runs test in a bubble in which time is simulated: to sleep takes no time, and all that is due happens meanwhile.
+// simulate runs test in a bubble in which time is simulated: to sleep takes no time, and all that
+// is due happens meanwhile.
 func simulate(t *testing.T, test func(t *testing.T, fake *lookertest.Server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -25,7 +26,7 @@ func simulate(t *testing.T, test func(t *testing.T, fake *lookertest.Server)) {
 	})
 }
 
-// startFake starts a fake Looker on the loopback interface, which is stopped at the end of the test.
+// startFake starts a fake Looker on the loopback interface. It is closed at the end of the test.
 func startFake(t *testing.T, clock lookerauth.Clock) *lookertest.Server {
 	t.Helper()
 	fake := lookertest.NewServer(clock)

@@ -24,7 +24,8 @@ func sdkOf(fake *lookertest.Server, source *lookerauth.TokenSource) *v4.LookerSD
 	return v4.NewLookerSDK(session)
 }
 
-// checkMe fails the test if the SDK does not act as this user. It may be called by several goroutines at once.
+// checkMe fails the test if the SDK does not act as this user. It may be called by several
+// goroutines at once.
 func checkMe(t *testing.T, looker *v4.LookerSDK, want string) {
 	t.Helper()
 	me, err := looker.Me("id", nil)
@@ -66,7 +67,8 @@ func TestSDKActsAsTheServiceAccount(t *testing.T) {
 func TestSDKCallsOfTenUsersAtOnceLogInOncePerUser(t *testing.T) {
 	const users, callsEach = 10, 20
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
-		fake.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Second}) // all calls are made before a login ends
+		// All calls are made before a login ends.
+		fake.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Second})
 		cache := newCache(t, fake.Config())
 
 		var calls sync.WaitGroup
@@ -182,7 +184,8 @@ func TestSDKTokenIsDeadAfterLogout(t *testing.T) {
 	}
 }
 
-// The SDK's own Logout kills a token that the cache does not know to be dead. That costs the next call a replay.
+// The cache does not know that the SDK's own Logout has revoked its token. That costs the next call
+// a replay.
 func TestSDKSessionOutlivesTheSDKsOwnLogout(t *testing.T) {
 	fake := startFake(t, nil)
 	cache := newCache(t, fake.Config())
@@ -197,7 +200,8 @@ func TestSDKSessionOutlivesTheSDKsOwnLogout(t *testing.T) {
 	checkReplays(t, cache, 1)
 }
 
-// The SDK makes its calls with context.Background, so an identity cannot come with the context: a session for each user.
+// The SDK makes its calls with context.Background, so that no identity can come with the context.
+// Each user needs a session.
 func TestSDKSessionOnATransportOfManyIsRefused(t *testing.T) {
 	fake := startFake(t, nil)
 	cache := newCache(t, fake.Config())
@@ -211,17 +215,21 @@ func TestSDKSessionOnATransportOfManyIsRefused(t *testing.T) {
 	}
 }
 
-// What the SDK sets in its own Transport goes with it: the header with which it names itself, and VerifySsl.
+// What the SDK sets in its own Transport goes with that: the header with which it names itself, and
+// VerifySsl.
 func TestSDKHeadersReachLookerThroughTheSettings(t *testing.T) {
 	fake := startFake(t, nil)
 	cache := newCache(t, fake.Config())
-	settings := rtl.ApiSettings{BaseUrl: fake.URL, Headers: map[string]string{"x-looker-appid": "go-sdk"}}
 	var sent http.Header
-	session := rtl.NewAuthSession(settings)
-	session.Client.Transport = cache.User("789").Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+	base := roundTripper(func(req *http.Request) (*http.Response, error) {
 		sent = req.Header
 		return fake.Transport().RoundTrip(req)
-	}))
+	})
+	session := rtl.NewAuthSession(rtl.ApiSettings{
+		BaseUrl: fake.URL,
+		Headers: map[string]string{"x-looker-appid": "go-sdk"},
+	})
+	session.Client.Transport = cache.User("789").Transport(base)
 
 	checkMe(t, v4.NewLookerSDK(session), "789")
 

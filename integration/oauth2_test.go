@@ -46,8 +46,8 @@ func TestOAuth2NewClientActsAsAUser(t *testing.T) {
 	check(t, resp, err, answer{UserID: "789"})
 }
 
-// oauth2.NewClient puts a ReuseTokenSource around the source it gets. That keeps a token until it expires, whatever becomes of
-// it meanwhile, where the source itself would have had another one.
+// oauth2.NewClient puts a ReuseTokenSource around the source it gets. That keeps a token until it
+// expires, whatever becomes of it meanwhile, where the source itself would have another one.
 func TestReuseTokenSourceKeepsATokenThatWasReplaced(t *testing.T) {
 	fake := startFake(t, nil)
 	cache := newCache(t, fake.Config())

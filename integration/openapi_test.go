@@ -15,6 +15,17 @@ import (
 
 // createQuery is an operation as go-swagger generates them: a POST with a body in JSON.
 func createQuery() *runtime.ClientOperation {
+	write := func(req runtime.ClientRequest, _ strfmt.Registry) error {
+		return req.SetBodyParam(map[string]string{"model": "m"})
+	}
+	read := func(resp runtime.ClientResponse, consumer runtime.Consumer) (any, error) {
+		if resp.Code() != http.StatusOK {
+			return nil, runtime.NewAPIError("create_query", resp.Message(), resp.Code())
+		}
+		var result answer
+		err := consumer.Consume(resp.Body(), &result)
+		return result, err
+	}
 	return &runtime.ClientOperation{
 		ID:                 "create_query",
 		Method:             http.MethodPost,
@@ -22,17 +33,8 @@ func createQuery() *runtime.ClientOperation {
 		ProducesMediaTypes: []string{runtime.JSONMime},
 		ConsumesMediaTypes: []string{runtime.JSONMime},
 		Schemes:            []string{"http"},
-		Params: runtime.ClientRequestWriterFunc(func(req runtime.ClientRequest, _ strfmt.Registry) error {
-			return req.SetBodyParam(map[string]string{"model": "m"})
-		}),
-		Reader: runtime.ClientResponseReaderFunc(func(resp runtime.ClientResponse, consumer runtime.Consumer) (any, error) {
-			if resp.Code() != http.StatusOK {
-				return nil, runtime.NewAPIError("create_query", resp.Message(), resp.Code())
-			}
-			var result answer
-			err := consumer.Consume(resp.Body(), &result)
-			return result, err
-		}),
+		Params:             runtime.ClientRequestWriterFunc(write),
+		Reader:             runtime.ClientResponseReaderFunc(read),
 	}
 }
 
@@ -66,7 +68,8 @@ func TestSwaggerClientActsAsTheUserOfEachOperation(t *testing.T) {
 	transport := swaggerTransport(t, fake, &http.Client{Transport: cache.Transport(nil)})
 
 	for _, userID := range []string{"789", "790"} {
-		result, err := transport.SubmitContext(lookerauth.WithUser(t.Context(), userID), createQuery())
+		ctx := lookerauth.WithUser(t.Context(), userID)
+		result, err := transport.SubmitContext(ctx, createQuery())
 		checkOperation(t, result, err, userID)
 	}
 }
@@ -87,7 +90,9 @@ func TestSwaggerOperationIsSentAgainAfterARevocation(t *testing.T) {
 }
 
 // swaggerTransport is what a generated client is made of.
-func swaggerTransport(t *testing.T, fake *lookertest.Server, client *http.Client) *httptransport.Runtime {
+func swaggerTransport(
+	t *testing.T, fake *lookertest.Server, client *http.Client,
+) *httptransport.Runtime {
 	t.Helper()
 	base, err := url.Parse(fake.URL)
 	if err != nil {

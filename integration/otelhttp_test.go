@@ -30,7 +30,9 @@ func recordSpans(t *testing.T) *tracetest.SpanRecorder {
 }
 
 // spansOf returns the ended spans of the calls to this path.
-func spansOf(recorder *tracetest.SpanRecorder, fake *lookertest.Server, path string) (spans []trace.ReadOnlySpan) {
+func spansOf(
+	recorder *tracetest.SpanRecorder, fake *lookertest.Server, path string,
+) (spans []trace.ReadOnlySpan) {
 	want := attribute.String("url.full", fake.URL+"/api/4.0"+path)
 	for _, span := range recorder.Ended() {
 		for _, have := range span.Attributes() {
@@ -95,7 +97,7 @@ func TestSpanAboveTheTransportHoldsTheLogin(t *testing.T) {
 
 		requests := spansOf(recorder, fake, "/looks/1")
 		if len(requests) != 2 {
-			t.Fatalf("%d spans of the request, want one above the Transport and one below", len(requests))
+			t.Fatalf("%d spans of the request, want one above and one below", len(requests))
 		}
 		below, above := requests[0], requests[1]
 		if above.Parent().SpanID() != report.SpanContext().SpanID() {
@@ -126,11 +128,12 @@ func TestBackgroundRefreshHasATraceOfItsOwn(t *testing.T) {
 		for _, path := range []string{"/login", "/login/789"} {
 			spans := spansOf(recorder, fake, path)
 			if len(spans) != 2 {
-				t.Fatalf("%d spans of %s, want that of the login and that of the refresh", len(spans), path)
+				t.Fatalf("%d spans of %s, want a login's and a refresh's", len(spans), path)
 			}
 			refresh := spans[1]
 			if refresh.Parent().IsValid() || len(refresh.Links()) > 0 {
-				t.Errorf("the parent of %s is %v, its links are %v", path, refresh.Parent(), refresh.Links())
+				t.Errorf("the parent of %s is %v, its links are %v",
+					path, refresh.Parent(), refresh.Links())
 			}
 			for _, request := range []trace.ReadOnlySpan{first, second} {
 				if refresh.SpanContext().TraceID() == request.SpanContext().TraceID() {

@@ -36,7 +36,8 @@ func TestRestyClientActsAsTheUserOfEachRequest(t *testing.T) {
 
 	for _, userID := range []string{"789", "790"} {
 		var result answer
-		resp, err := client.R().SetContext(lookerauth.WithUser(t.Context(), userID)).SetResult(&result).Get("/looks/1")
+		ctx := lookerauth.WithUser(t.Context(), userID)
+		resp, err := client.R().SetContext(ctx).SetResult(&result).Get("/looks/1")
 		checkResty(t, resp, err, result, answer{UserID: userID})
 	}
 }
@@ -50,7 +51,8 @@ func TestRestyRequestIsSentAgainAfterARevocation(t *testing.T) {
 	checkResty(t, resp, err, result, answer{UserID: "789"})
 
 	fake.Revoke("789")
-	resp, err = client.R().SetBody(map[string]string{"model": "m"}).SetResult(&result).Post("/queries")
+	query := map[string]string{"model": "m"}
+	resp, err = client.R().SetBody(query).SetResult(&result).Post("/queries")
 
 	checkResty(t, resp, err, result, answer{UserID: "789", Body: `{"model":"m"}`})
 	checkReplays(t, cache, 1)

@@ -15,7 +15,12 @@ import (
 var unwell = lookertest.Fault{Status: http.StatusServiceUnavailable}
 
 // unwellForLong asks for a pause in which every token expires.
-var unwellForLong = lookertest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"7200"}}}
+var unwellForLong = lookertest.Fault{
+	Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"7200"}},
+}
+
+// query is the body of the requests that have one.
+const query = `{"model":"m"}`
 
 // newRetrying returns a retrying client that prints nothing.
 func newRetrying(client *http.Client) *retryablehttp.Client {
@@ -23,6 +28,24 @@ func newRetrying(client *http.Client) *retryablehttp.Client {
 	retrying.HTTPClient = client
 	retrying.Logger = nil
 	return retrying
+}
+
+// checkRedirect is the CheckRedirect of an http.Client.
+type checkRedirect func(*http.Request, []*http.Request) error
+
+// doNotFollow leaves redirects to the client above the Transport.
+func doNotFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// newRetryingBase returns a retrying client for a Transport of lookerauth to stand on.
+func newRetryingBase(fake *lookertest.Server, check checkRedirect) *retryablehttp.RoundTripper {
+	client := &http.Client{Transport: fake.Transport(), CheckRedirect: check}
+	return &retryablehttp.RoundTripper{Client: newRetrying(client)}
+}
+
+// postQuery sends a request with the query as its body.
+func postQuery(client *http.Client, fake *lookertest.Server) (*http.Response, error) {
+	url := fake.URL + "/api/4.0/queries"
+	return client.Post(url, "application/json", strings.NewReader(query))
 }
 
 func TestRetryingClientAboveTheTransport(t *testing.T) {
@@ -33,8 +56,8 @@ func TestRetryingClientAboveTheTransport(t *testing.T) {
 		retrying := retryablehttp.NewClient()
 		retrying.HTTPClient = cache.User("789").Client()
 
-		resp, err := retrying.Post(fake.URL+"/api/4.0/queries", "application/json", []byte(`{"model":"m"}`))
-		check(t, resp, err, answer{UserID: "789", Body: `{"model":"m"}`})
+		resp, err := retrying.Post(fake.URL+"/api/4.0/queries", "application/json", []byte(query))
+		check(t, resp, err, answer{UserID: "789", Body: query})
 		checkLogins(t, fake, 1)
 	})
 }
@@ -61,15 +84,16 @@ func TestRevokedTokenBelowARetryingClientIsReplacedOnce(t *testing.T) {
 		check(t, resp, err, answer{UserID: "789"})
 
 		fake.Revoke("789")
-		resp, err = retrying.Post(fake.URL+"/api/4.0/queries", "application/json", []byte(`{"model":"m"}`))
+		resp, err = retrying.Post(fake.URL+"/api/4.0/queries", "application/json", []byte(query))
 
-		check(t, resp, err, answer{UserID: "789", Body: `{"model":"m"}`})
+		check(t, resp, err, answer{UserID: "789", Body: query})
 		checkLogins(t, fake, 2)
 		checkReplays(t, cache, 1)
 	})
 }
 
-// retryablehttp retries every error. A login that was refused is held down meanwhile, so that those retries make no calls.
+// retryablehttp retries every error. A login that was refused is held down meanwhile, so that those
+// retries make no calls.
 func TestRetriesOfARefusedLoginMakeNoCalls(t *testing.T) {
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		cache := newCache(t, fake.Config())
@@ -89,31 +113,27 @@ func TestRetryingClientBelowTheTransport(t *testing.T) {
 		cache := newCache(t, fake.Config())
 		fake.Fail(lookertest.Request, 2, unwell)
 
-		retrying := retryablehttp.NewClient()
-		retrying.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		client := &http.Client{Transport: cache.User("789").Transport(&retryablehttp.RoundTripper{Client: retrying})}
+		base := newRetryingBase(fake, doNotFollow)
+		client := &http.Client{Transport: cache.User("789").Transport(base)}
 
-		retrying.HTTPClient.Transport = fake.Transport()
-		resp, err := client.Post(fake.URL+"/api/4.0/queries", "application/json", strings.NewReader(`{"model":"m"}`))
-		check(t, resp, err, answer{UserID: "789", Body: `{"model":"m"}`})
+		resp, err := postQuery(client, fake)
+		check(t, resp, err, answer{UserID: "789", Body: query})
 		checkLogins(t, fake, 1)
 	})
 }
 
-// doNotFollow leaves redirects to the client above the Transport.
-func doNotFollow(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// A retry below the Transport has the token of the first try. If that has died meanwhile, the 401 replaces it.
+// A retry below the Transport has the token of the first try. If that has expired meanwhile, it is
+// replaced after the 401.
 func TestRetryBelowTheTransportWithADeadTokenIsReplaced(t *testing.T) {
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		cache := newCache(t, fake.Config())
-		retrying := newRetrying(&http.Client{Transport: fake.Transport(), CheckRedirect: doNotFollow})
-		client := &http.Client{Transport: cache.User("789").Transport(&retryablehttp.RoundTripper{Client: retrying})}
+		base := newRetryingBase(fake, doNotFollow)
+		client := &http.Client{Transport: cache.User("789").Transport(base)}
 		fake.Fail(lookertest.Request, 1, unwellForLong)
 
-		resp, err := client.Post(fake.URL+"/api/4.0/queries", "application/json", strings.NewReader(`{"model":"m"}`))
+		resp, err := postQuery(client, fake)
 
-		check(t, resp, err, answer{UserID: "789", Body: `{"model":"m"}`})
+		check(t, resp, err, answer{UserID: "789", Body: query})
 		checkLogins(t, fake, 2)
 		checkReplays(t, cache, 1)
 	})
@@ -121,35 +141,39 @@ func TestRetryBelowTheTransportWithADeadTokenIsReplaced(t *testing.T) {
 
 // redirections are the ways in which a retrying client may treat redirects.
 var redirections = map[string]struct {
-	checkRedirect func(*http.Request, []*http.Request) error
+	checkRedirect checkRedirect
 	follows       bool
 }{
 	"as it comes":                       {nil, true},
 	"with redirects left to the caller": {doNotFollow, false},
 }
 
-// startElsewhere starts a server of another origin, which puts what secret finds in its last request into seen.
+// startElsewhere starts a server of another origin. It puts what secret finds in its last request
+// into seen.
 func startElsewhere(t *testing.T, secret func(*http.Request) string) (url string, seen *string) {
 	t.Helper()
 	seen = new(string)
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *seen = secret(r) }))
+	see := func(_ http.ResponseWriter, r *http.Request) { *seen = secret(r) }
+	elsewhere := httptest.NewServer(http.HandlerFunc(see))
 	t.Cleanup(elsewhere.Close)
 	return elsewhere.URL, seen
 }
 
-// A client below the Transport follows redirects itself, with the token: net/http takes another port of the same host, and
-// every subdomain, for the same site. That is why CheckRedirect must forbid it.
+// A client below the Transport follows redirects itself, with the token: net/http takes another
+// port of the same host, and every subdomain, for the same site. So CheckRedirect must forbid it.
 func TestRetryingClientBelowTheTransportMustNotFollowRedirects(t *testing.T) {
 	for name, test := range redirections {
 		t.Run(name, func(t *testing.T) {
 			fake := startFake(t, nil)
-			elsewhere, token := startElsewhere(t, func(r *http.Request) string { return r.Header.Get("Authorization") })
+			elsewhere, token := startElsewhere(t, func(r *http.Request) string {
+				return r.Header.Get("Authorization")
+			})
 			fake.Fail(lookertest.Request, 1, lookertest.Fault{
 				Status: http.StatusFound, Header: http.Header{"Location": {elsewhere}},
 			})
 			cache := newCache(t, fake.Config())
-			retrying := newRetrying(&http.Client{Transport: fake.Transport(), CheckRedirect: test.checkRedirect})
-			client := &http.Client{Transport: cache.User("789").Transport(&retryablehttp.RoundTripper{Client: retrying})}
+			base := newRetryingBase(fake, test.checkRedirect)
+			client := &http.Client{Transport: cache.User("789").Transport(base)}
 
 			resp, err := client.Get(fake.URL + "/api/4.0/looks/1")
 
@@ -164,19 +188,20 @@ func TestRetryingClientBelowTheTransportMustNotFollowRedirects(t *testing.T) {
 	}
 }
 
-// The Config's Transport carries the API key. A client in its place sends that wherever a 307 leads.
+// The Config's Transport carries the API key. A client in its place sends that wherever a 307
+// leads.
 func TestRetryingClientThatCarriesLoginsMustNotFollowRedirects(t *testing.T) {
 	for name, test := range redirections {
 		t.Run(name, func(t *testing.T) {
 			fake := startFake(t, nil)
-			elsewhere, key := startElsewhere(t, func(r *http.Request) string { return r.PostFormValue("client_secret") })
+			elsewhere, key := startElsewhere(t, func(r *http.Request) string {
+				return r.PostFormValue("client_secret")
+			})
 			fake.Fail(lookertest.Login, 1, lookertest.Fault{
 				Status: http.StatusTemporaryRedirect, Header: http.Header{"Location": {elsewhere}},
 			})
 			cfg := fake.Config()
-			cfg.Transport = &retryablehttp.RoundTripper{
-				Client: newRetrying(&http.Client{Transport: fake.Transport(), CheckRedirect: test.checkRedirect}),
-			}
+			cfg.Transport = newRetryingBase(fake, test.checkRedirect)
 
 			_, err := newCache(t, cfg).User("789").TokenContext(t.Context())
 
