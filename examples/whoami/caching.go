@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -31,11 +30,13 @@ func showCaching(ctx context.Context, l looker, fake *lookertest.Server, out io.
 	}
 	failures := len(errs)
 	logins, userLogins := fake.Calls(lookertest.Login), fake.Calls(lookertest.LoginUser)
-	const uncached = 2 * requestCount // login and login_user, as tokens of users come through the service account's
+	// A request without a cache takes a login, and with the token of that a login_user.
+	const uncached = 2 * requestCount
 
 	fmt.Fprintln(out)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "requests\t%8d\tas %d users, %d at a time\n", requestCount, userCount, atOnce)
+	fmt.Fprintf(table, "requests\t%8d\tas %d users, %d at a time\n",
+		requestCount, userCount, atOnce)
 	fmt.Fprintf(table, "failures\t%8d\n", failures)
 	fmt.Fprintf(table, "login calls\t%8d\tall since the start\n", logins)
 	fmt.Fprintf(table, "login_user calls\t%8d\tall since the start\n", userLogins)
@@ -47,12 +48,14 @@ func showCaching(ctx context.Context, l looker, fake *lookertest.Server, out io.
 		return err
 	}
 	if failures > 0 {
-		return fmt.Errorf("%d of %d requests failed, one of them with: %w", failures, requestCount, errs[0])
+		return fmt.Errorf("%d of %d requests failed, one of them with: %w",
+			failures, requestCount, errs[0])
 	}
 	return nil
 }
 
-// sendAll sends the requests, and returns how long they took, the slowest last, and the errors of those that failed.
+// sendAll sends the requests. It returns how long they took, the slowest last, and the errors of
+// those that failed.
 func sendAll(ctx context.Context, l looker) ([]time.Duration, []error) {
 	times, errs := make([]time.Duration, requestCount), make([]error, requestCount)
 	var group errgroup.Group
@@ -77,7 +80,8 @@ func (l looker) checkUser(ctx context.Context, id string) error {
 		return err
 	}
 	if me.id() != id {
-		return errors.New("a request as user " + id + " was answered as user " + me.id() + ": please report this")
+		return fmt.Errorf("a request as user %s was answered as user %s: please report this",
+			id, me.id())
 	}
 	return nil
 }

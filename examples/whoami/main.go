@@ -1,9 +1,11 @@
-// Command whoami asks Looker who it acts as: as the service account, and as each user given with -user.
+// Command whoami asks Looker who it acts as: as the service account, and as each user given with
+// -user.
 //
 //	export LOOKERSDK_BASE_URL=https://demo.looker.com:19999 LOOKERSDK_CLIENT_ID=… LOOKERSDK_CLIENT_SECRET=…
 //	go run ./examples/whoami -user 789 -user 790
 //
-// With none of the three variables set it asks a fake Looker instead, and then shows what caching saves there.
+// With none of the three variables set it asks a fake Looker instead, and then shows what caching
+// saves there.
 package main
 
 import (
@@ -41,7 +43,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
-	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; ")) // errors.Join puts each on a line
+	// errors.Join puts each error on a line.
+	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 func whoami(ctx context.Context, args []string, out io.Writer) error {
@@ -49,7 +52,11 @@ func whoami(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("LOOKERSDK_BASE_URL")+os.Getenv("LOOKERSDK_CLIENT_ID")+os.Getenv("LOOKERSDK_CLIENT_SECRET") == "" {
+	if cmp.Or(
+		os.Getenv("LOOKERSDK_BASE_URL"),
+		os.Getenv("LOOKERSDK_CLIENT_ID"),
+		os.Getenv("LOOKERSDK_CLIENT_SECRET"),
+	) == "" {
 		return askFake(ctx, users, out)
 	}
 	cfg, err := lookerauth.ConfigFromEnv()
@@ -63,10 +70,11 @@ func whoami(ctx context.Context, args []string, out io.Writer) error {
 func parse(args []string, out io.Writer) (users []string, err error) {
 	flags := flag.NewFlagSet("whoami", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.Func("user", "act as the user with this `ID`, too; may be repeated", func(id string) error {
+	addUser := func(id string) error {
 		users = append(users, id)
 		return nil
-	})
+	}
+	flags.Func("user", "act as the user with this `ID`, too; may be repeated", addUser)
 	err = flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -83,7 +91,8 @@ func parse(args []string, out io.Writer) (users []string, err error) {
 
 // askFake does with a fake Looker what is otherwise done with a real one, and more.
 func askFake(ctx context.Context, users []string, out io.Writer) error {
-	fmt.Fprintln(out, "No LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID or LOOKERSDK_CLIENT_SECRET is set: asking a fake Looker.")
+	fmt.Fprintln(out, "No LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID or LOOKERSDK_CLIENT_SECRET "+
+		"is set: asking a fake Looker.")
 	if len(users) == 0 {
 		users = []string{"789", "790"}
 	}
@@ -99,15 +108,17 @@ func askFake(ctx context.Context, users []string, out io.Writer) error {
 	})
 }
 
-// withLooker runs f with the Looker that cfg leads to, and logs every token out afterwards, even after Ctrl-C.
+// withLooker runs f with the Looker that cfg leads to. Then it logs every token out, even after
+// Ctrl-C.
 func withLooker(ctx context.Context, cfg lookerauth.Config, f func(looker) error) error {
 	cache, err := lookerauth.New(cfg)
 	if err != nil {
 		return err
 	}
+	api := strings.TrimRight(cfg.BaseURL, "/") + "/api/" + cmp.Or(cfg.APIVersion, "4.0")
 	err = f(looker{
 		client:  &http.Client{Transport: cache.Transport(nil), Timeout: time.Minute},
-		userURL: strings.TrimRight(cfg.BaseURL, "/") + "/api/" + cmp.Or(cfg.APIVersion, "4.0") + "/user",
+		userURL: api + "/user",
 	})
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -121,7 +132,8 @@ type looker struct {
 
 // introduce prints who the service account is, and who each user.
 func (l looker) introduce(ctx context.Context, users []string, out io.Writer) error {
-	if err := l.introduceOne(lookerauth.WithServiceAccount(ctx), "service account", out); err != nil {
+	asServiceAccount := lookerauth.WithServiceAccount(ctx)
+	if err := l.introduceOne(asServiceAccount, "service account", out); err != nil {
 		return err
 	}
 	for _, id := range users {
@@ -165,8 +177,8 @@ func (l looker) me(ctx context.Context) (person, error) {
 		return person{}, l.noAnswer(ctx, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return person{}, fmt.Errorf("GET %s: answered %s: check LOOKERSDK_API_VERSION and whether the user is enabled, "+
-			"or try again later", l.userURL, resp.Status)
+		return person{}, fmt.Errorf("GET %s: answered %s: check LOOKERSDK_API_VERSION and "+
+			"whether the user is enabled, or try again later", l.userURL, resp.Status)
 	}
 	var me person
 	if json.Unmarshal(body, &me) != nil || me.id() == "" {
@@ -175,8 +187,8 @@ func (l looker) me(ctx context.Context) (person, error) {
 	return me, nil
 }
 
-// noAnswer makes one sentence of the error, without what net/http put around it. A login's error says itself what to do,
-// unless the login just took too long.
+// noAnswer makes one sentence of the error, without what net/http put around it. A login's error
+// says itself what to do, unless the login just took too long.
 func (l looker) noAnswer(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -184,8 +196,11 @@ func (l looker) noAnswer(ctx context.Context, err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
+	if errors.Is(err, lookerauth.ErrInvalidUserID) {
+		return err
+	}
 	_, login := errors.AsType[*lookerauth.LoginError](err)
-	if login && !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, lookerauth.ErrInvalidUserID) {
+	if login && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("GET %s: check that the base URL is right and reachable: %w", l.userURL, err)

@@ -65,13 +65,15 @@ func TestFake(t *testing.T) {
 		t.Fatal(err)
 	}
 	notice, table, _ := strings.Cut(out.String(), "\n\n")
-	for _, want := range []string{"asking a fake Looker", "acts as user 1,", "acts as user 789,", "acts as user 790,"} {
+	for _, want := range []string{
+		"asking a fake Looker", "acts as user 1,", "acts as user 789,", "acts as user 790,",
+	} {
 		if !strings.Contains(notice, want) {
 			t.Errorf("%q is missing in:\n%s", want, notice)
 		}
 	}
-	checkTable(t, table, "requests 1000", "failures 0", "login calls 1", "login_user calls 202", "calls saved 1797",
-		"median request", "slowest request")
+	checkTable(t, table, "requests 1000", "failures 0", "login calls 1", "login_user calls 202",
+		"calls saved 1797", "median request", "slowest request")
 }
 
 // checkTable checks that the rows start like this, however wide the columns are.
@@ -82,11 +84,15 @@ func checkTable(t *testing.T, table string, rows ...string) {
 		t.Fatalf("%d rows, want %d:\n%s", len(lines), len(rows), table)
 	}
 	for i, line := range lines {
-		if row := strings.Join(strings.Fields(line), " ") + " "; !strings.HasPrefix(row, rows[i]+" ") {
+		row := strings.Join(strings.Fields(line), " ") + " "
+		if !strings.HasPrefix(row, rows[i]+" ") {
 			t.Errorf("row %q, want %q", row, rows[i])
 		}
 	}
 }
+
+// unreachable is in the error if there was no answer.
+const unreachable = "check that the base URL is right and reachable"
 
 func TestFailures(t *testing.T) {
 	fake := newFake(t)
@@ -96,31 +102,39 @@ func TestFailures(t *testing.T) {
 		fmt.Fprint(w, "<!doctype html>\n<title>Log in</title>\n")
 	}))
 	defer web.Close()
-	with := func(change func(*lookerauth.Config)) lookerauth.Config {
+	withSecret := func(secret string) lookerauth.Config {
 		cfg := good
-		change(&cfg)
+		cfg.ClientSecret = secret
 		return cfg
 	}
+	withURL := func(url string) lookerauth.Config {
+		cfg := good
+		cfg.BaseURL = url
+		return cfg
+	}
+	onlySecret := lookerauth.Config{ClientSecret: good.ClientSecret}
+	badTwice := withURL("demo")
+	badTwice.APIVersion = "9"
 	tests := []struct {
 		name   string
 		config lookerauth.Config
 		args   []string
 		want   []string
 	}{
-		{"wrong secret", with(func(c *lookerauth.Config) { c.ClientSecret = "wrong-secret" }), nil,
+		{"wrong secret", withSecret("wrong-secret"), nil,
 			[]string{"check the client id and the client secret"}},
-		{"unreachable host", with(func(c *lookerauth.Config) { c.BaseURL = closedPort(t) }), nil,
-			[]string{"check that the base URL is right and reachable", "connection refused"}},
-		{"web port", with(func(c *lookerauth.Config) { c.BaseURL = web.URL }), nil,
+		{"unreachable host", withURL(closedPort(t)), nil,
+			[]string{unreachable, "connection refused"}},
+		{"web port", withURL(web.URL), nil,
 			[]string{"check the base URL", "19999"}},
 		{"unknown user", good, []string{"-user", "7", "-user", "8"},
 			[]string{"login_user 8", "use the id that Looker gave the user"}},
 		{"invalid user", good, []string{"-user", ""}, []string{"it must have 1 to 255 bytes"}},
-		{"one variable missing", with(func(c *lookerauth.Config) { c.ClientSecret = "" }), nil,
+		{"one variable missing", withSecret(""), nil,
 			[]string{"LOOKERSDK_CLIENT_SECRET is not set"}},
-		{"two variables missing", with(func(c *lookerauth.Config) { c.BaseURL, c.ClientID = "", "" }), nil,
+		{"two variables missing", onlySecret, nil,
 			[]string{"LOOKERSDK_BASE_URL is not set", "LOOKERSDK_CLIENT_ID is not set"}},
-		{"bad version and URL", with(func(c *lookerauth.Config) { c.BaseURL, c.APIVersion = "demo", "9" }), nil,
+		{"bad version and URL", badTwice, nil,
 			[]string{"write it as https://host", "use 4.0, 3.1 or 3.0"}},
 		{"unknown flag", good, []string{"-users", "7"}, []string{"see -h"}},
 		{"argument", good, []string{"7"}, []string{"name each user with -user ID"}},
@@ -135,17 +149,18 @@ func TestFailures(t *testing.T) {
 
 // What Looker answers after a login that went well.
 func TestFailuresOfRequests(t *testing.T) {
+	const request, logout = lookertest.Request, lookertest.Logout
 	tests := []struct {
 		name  string
 		op    lookertest.Op
 		fault lookertest.Fault
 		want  string
 	}{
-		{"refused", lookertest.Request, lookertest.Fault{Status: 403}, "answered 403 Forbidden: check"},
-		{"dropped", lookertest.Request, lookertest.Fault{Drop: true}, "check that the base URL is right and reachable"},
-		{"HTML", lookertest.Request, lookertest.Fault{Body: "<html>\n"}, "check the base URL"},
-		{"nobody", lookertest.Request, lookertest.Fault{Body: "{}"}, "check the base URL"},
-		{"logout", lookertest.Logout, lookertest.Fault{Status: 403}, "their tokens may live until they expire"},
+		{"refused", request, lookertest.Fault{Status: 403}, "answered 403 Forbidden: check"},
+		{"dropped", request, lookertest.Fault{Drop: true}, unreachable},
+		{"HTML", request, lookertest.Fault{Body: "<html>\n"}, "check the base URL"},
+		{"nobody", request, lookertest.Fault{Body: "{}"}, "check the base URL"},
+		{"logout", logout, lookertest.Fault{Status: 403}, "tokens may live until they expire"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -162,7 +177,7 @@ func TestSilentHost(t *testing.T) {
 	fake.Fail(lookertest.Login, -1, lookertest.Fault{Delay: 1 << 40})
 	setEnv(t, fake.Config())
 	t.Setenv("LOOKERSDK_TIMEOUT", "1")
-	checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), "check that the base URL is right and reachable")
+	checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), unreachable)
 }
 
 // A request that is answered as somebody else is a failure.
@@ -170,10 +185,12 @@ func TestMixedUpUsers(t *testing.T) {
 	fake := newFake(t)
 	fake.Fail(lookertest.Request, 3, lookertest.Fault{Body: `{"id":"790"}`})
 	var out strings.Builder
-	err := withLooker(t.Context(), fake.Config(), func(l looker) error { return showCaching(t.Context(), l, fake, &out) })
+	err := withLooker(t.Context(), fake.Config(), func(l looker) error {
+		return showCaching(t.Context(), l, fake, &out)
+	})
 	checkError(t, err, fake.Config(), "3 of 1000 requests failed", "was answered as user 790")
-	checkTable(t, out.String(), "requests 1000", "failures 3", "login calls 1", "login_user calls 200", "calls saved 1799",
-		"median request", "slowest request")
+	checkTable(t, out.String(), "requests 1000", "failures 3", "login calls 1",
+		"login_user calls 200", "calls saved 1799", "median request", "slowest request")
 }
 
 func TestInterrupted(t *testing.T) {
@@ -185,7 +202,8 @@ func TestInterrupted(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var out strings.Builder
-	if err := run(t.Context(), []string{"-h"}, &out); err != nil || !strings.Contains(out.String(), "-user ID") {
+	err := run(t.Context(), []string{"-h"}, &out)
+	if err != nil || !strings.Contains(out.String(), "-user ID") {
 		t.Errorf("error %v, printed %q", err, out.String())
 	}
 }
