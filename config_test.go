@@ -1,13 +1,9 @@
 package lookerauth_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +11,6 @@ import (
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
-)
-
-const (
-	testID     = "the-client-id"
-	testSecret = "the-client-secret"
 )
 
 func TestConfigIsChecked(t *testing.T) {
@@ -97,6 +88,21 @@ func TestEveryBadFieldIsNamed(t *testing.T) {
 	}
 }
 
+func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {
+	for want, change := range map[string]func(*lookerauth.Config){
+		"Store and StoreKeys go together":                func(cfg *lookerauth.Config) { cfg.Store = newMemoryStore() },
+		"Store and StoreKeys go together: ":              func(cfg *lookerauth.Config) { cfg.StoreKeys = [][]byte{oneKey} },
+		"StoreKeys[1] has 16 bytes: use 32 random ones":  withStore(newMemoryStore(), oneKey, oneKey[:16]),
+		"StoreKeys[0] has 0 bytes: use 32 random ones\n": withStore(newMemoryStore(), nil, []byte{}),
+	} {
+		cfg := lookerauth.Config{BaseURL: "https://looker.example", ClientID: testID, ClientSecret: testSecret}
+		change(&cfg)
+		if _, err := lookerauth.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
 func TestDefaultsAreAsDocumented(t *testing.T) {
 	t.Run("LoginTimeout", func(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
@@ -138,72 +144,4 @@ func TestDefaultsAreAsDocumented(t *testing.T) {
 		})
 	})
 	// RefreshBefore: TestTokensMintedTogetherAgeApart.
-}
-
-func TestConfigShowsNoSecret(t *testing.T) {
-	cfg := lookerauth.Config{BaseURL: "https://looker.example", ClientID: testID, ClientSecret: testSecret}
-	cache, err := lookerauth.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	withPassword := cfg
-	withPassword.BaseURL = "https://me:" + testSecret + "@looker.example"
-	nested := struct{ Config *lookerauth.Config }{&cfg}
-	var texts bytes.Buffer
-	for _, value := range []any{cfg, &cfg, nested, []lookerauth.Config{cfg}, withPassword, cache, cache.ServiceAccount(), cache.User("789"), cache.Transport(nil)} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-			fmt.Fprintf(&texts, verb+"\n", value)
-		}
-		if text, err := json.Marshal(value); err == nil {
-			texts.Write(text)
-		}
-		slog.New(slog.NewJSONHandler(&texts, nil)).Info("json", "value", value)
-		slog.New(slog.NewTextHandler(&texts, nil)).Info("text", "value", value)
-	}
-	for _, secret := range []string{testID, testSecret, fmt.Sprintf("%x", testSecret), fmt.Sprintf("%X", testSecret)} {
-		if strings.Contains(texts.String(), secret) {
-			t.Errorf("%q is in %s", secret, texts.String())
-		}
-	}
-	if !strings.Contains(fmt.Sprint(cfg), `BaseURL: "https://looker.example"`) || !strings.Contains(fmt.Sprint(lookerauth.Config{}), "ClientSecret: [none]") {
-		t.Errorf("useless: %v and %v", cfg, lookerauth.Config{})
-	}
-}
-
-func TestConfigFromEnv(t *testing.T) {
-	for name, value := range map[string]string{
-		"LOOKERSDK_BASE_URL": "https://looker.example", "LOOKERSDK_CLIENT_ID": testID, "LOOKERSDK_CLIENT_SECRET": testSecret,
-		"LOOKERSDK_API_VERSION": "3.1", "LOOKERSDK_VERIFY_SSL": "true", "LOOKERSDK_TIMEOUT": "7",
-	} {
-		t.Setenv(name, value)
-	}
-	cfg, err := lookerauth.ConfigFromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cfg.BaseURL != "https://looker.example" || cfg.ClientID != testID || cfg.ClientSecret != testSecret ||
-		cfg.APIVersion != "3.1" || cfg.LoginTimeout != 7*time.Second || cfg.Transport != nil {
-		t.Errorf("got %v", cfg)
-	}
-	t.Setenv("LOOKERSDK_VERIFY_SSL", "False")
-	cfg, err = lookerauth.ConfigFromEnv()
-	if transport, ok := cfg.Transport.(*http.Transport); err != nil || !ok || !transport.TLSClientConfig.InsecureSkipVerify {
-		t.Errorf("certificates are verified: %v", err)
-	}
-}
-
-func TestConfigFromEnvNamesEveryBadVariable(t *testing.T) {
-	bad := map[string]string{
-		"LOOKERSDK_BASE_URL": "", "LOOKERSDK_CLIENT_ID": "", "LOOKERSDK_CLIENT_SECRET": "",
-		"LOOKERSDK_VERIFY_SSL": "perhaps", "LOOKERSDK_TIMEOUT": "2m",
-	}
-	for name, value := range bad {
-		t.Setenv(name, value)
-	}
-	_, err := lookerauth.ConfigFromEnv()
-	for name := range bad {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s is not in: %v", name, err)
-		}
-	}
 }

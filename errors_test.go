@@ -5,17 +5,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
 )
-
-// webPort answers as Looker's web server does, and as a proxy that wants people to sign in.
-func webPort(status int) http.RoundTripper {
-	return roundTripper(func(*http.Request) (*http.Response, error) {
-		return respond(status, http.Header{"Content-Type": {"text/html"}}, "<!doctype html>\n<title>Sign in</title>"), nil
-	})
-}
 
 // What a newcomer does wrong, and the whole sentence that says what is wrong and what to do.
 func TestMistakesAreExplained(t *testing.T) {
@@ -128,6 +122,34 @@ func TestUnreachableLookerIsExplained(t *testing.T) {
 			if !strings.Contains(got, part) {
 				t.Errorf("%q is not in: %s", part, got)
 			}
+		}
+	})
+}
+
+func TestLoginErrorReadsAsASentence(t *testing.T) {
+	for want, err := range map[string]*lookerauth.LoginError{
+		`lookerauth: login_user 789: looker answered 404 ("Not found"): ` + lookerauth.ErrUserNotFound.Error(): {
+			Op: "login_user", UserID: "789", StatusCode: 404, Message: "Not found", Err: lookerauth.ErrUserNotFound,
+		},
+		`lookerauth: login_user "a\nb": looker answered 429, retry after 1m0s: ` + lookerauth.ErrRateLimited.Error(): {
+			Op: "login_user", UserID: "a\nb", StatusCode: 429, RetryAfter: time.Minute, Err: lookerauth.ErrRateLimited,
+		},
+		`lookerauth: login: looker answered 400 (invalid)`: {Op: "login", StatusCode: 400, Message: "invalid"},
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestLongMessageIsCutBetweenCharacters(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		message := "x" + strings.Repeat("ü", 200)
+		looker.Fail(lookertest.Login, 1, lookertest.Fault{Status: 400, Body: `{"message":"` + message + `"}`})
+		_, err := newCache(t, looker).ServiceAccount().Token()
+		var failed *lookerauth.LoginError
+		if !errors.As(err, &failed) || failed.Message != message[:199]+"…" {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -13,12 +13,6 @@ import (
 	"github.com/lookerauth/lookerauth"
 )
 
-// fuzzClock stands still, and what waits for it waits for ever.
-type fuzzClock struct{}
-
-func (fuzzClock) Now() time.Time                       { return synctestEpoch }
-func (fuzzClock) After(time.Duration) <-chan time.Time { return nil }
-
 // fuzzCache is a Cache whose calls handle answers. Its logins have no time for a second try.
 func fuzzCache(t *testing.T, baseURL string, handle roundTripper) *lookerauth.Cache {
 	cache, err := lookerauth.New(lookerauth.Config{

@@ -1,11 +1,13 @@
 package lookerauth_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
-	"strings"
+	"runtime"
 	"testing"
 	"testing/synctest"
 
@@ -41,6 +43,37 @@ func newCache(t *testing.T, looker *lookertest.Server, changes ...func(*lookerau
 	}
 	t.Cleanup(func() { _ = cache.Close(t.Context()) })
 	return cache
+}
+
+func maxUsers(n int) func(*lookerauth.Config) {
+	return func(cfg *lookerauth.Config) { cfg.MaxUsers = n }
+}
+
+// withStore makes the Cache one of a fleet.
+func withStore(store lookerauth.Store, keys ...[]byte) func(*lookerauth.Config) {
+	if keys == nil {
+		keys = [][]byte{oneKey}
+	}
+	return func(cfg *lookerauth.Config) { cfg.Store, cfg.StoreKeys = store, keys }
+}
+
+var oneKey = bytes.Repeat([]byte{1}, 32)
+
+// logOf makes the Cache log into the buffer.
+func logOf(log *bytes.Buffer) func(*lookerauth.Config) {
+	return func(cfg *lookerauth.Config) { cfg.Logger = slog.New(slog.NewTextHandler(log, nil)) }
+}
+
+const (
+	testID     = "the-client-id"
+	testSecret = "the-client-secret"
+)
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
 }
 
 // accessToken returns the source's token, or fails the test.
@@ -93,19 +126,6 @@ func readAnswer(t *testing.T, resp *http.Response) (a answer) {
 	return a
 }
 
-// roundTripper makes a function an http.RoundTripper.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-// respond is what a roundTripper answers.
-func respond(status int, header http.Header, body string) *http.Response {
-	if header == nil {
-		header = http.Header{}
-	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body))}
-}
-
 // checkCalls fails the test if looker did not see this many logins of the service account, and of users.
 func checkCalls(t *testing.T, looker *lookertest.Server, login, loginUser int) {
 	t.Helper()
@@ -116,3 +136,5 @@ func checkCalls(t *testing.T, looker *lookertest.Server, login, loginUser int) {
 		t.Errorf("%d calls of login_user, want %d", n, loginUser)
 	}
 }
+
+func exit() { runtime.Goexit() }

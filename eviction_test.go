@@ -1,0 +1,162 @@
+package lookerauth_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+func TestEvictedUserIsLoggedOutAndItsHandleWorksAgain(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, maxUsers(2))
+		first := cache.User("1")
+		token := accessToken(t, first)
+		accessToken(t, cache.User("2"))
+		accessToken(t, cache.User("3"))
+		synctest.Wait()
+		if n := looker.Alive()["1"]; n != 0 {
+			t.Errorf("%d tokens of the evicted user are alive", n)
+		}
+		if accessToken(t, first) == token {
+			t.Error("the evicted token was served")
+		}
+		synctest.Wait()
+		stats := cache.Stats()
+		if stats.Users != 2 || stats.Evictions != 2 || stats.Logouts != 2 || stats.Logins != 5 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+func TestLeastRecentlyUsedIsEvicted(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, maxUsers(3))
+		one := cache.User("1") // a handle that is kept counts as use, too
+		accessToken(t, one)
+		accessToken(t, cache.User("2"))
+		accessToken(t, cache.User("3"))
+		accessToken(t, one)
+		accessToken(t, cache.User("4"))
+		synctest.Wait()
+		if alive := looker.Alive(); alive["1"] != 1 || alive["2"] != 0 || alive["3"] != 1 || alive["4"] != 1 {
+			t.Errorf("alive: %v", alive)
+		}
+	})
+}
+
+func TestUserUsedWithinASixteenthOfTheCacheIsNotEvicted(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const size = 64
+		cache := newCache(t, looker, maxUsers(size))
+		regular := cache.User("regular")
+		for i := range 5 * size {
+			accessToken(t, cache.User(fmt.Sprint(i)))
+			if i%(size/16) == 0 {
+				accessToken(t, regular)
+			}
+		}
+		if n := looker.CallsAs(lookertest.LoginUser, "regular"); n != 1 {
+			t.Errorf("the regular logged in %d times", n)
+		}
+	})
+}
+
+// Recency is measured in users taken in. One that was used later than another may be evicted before it, but only if fewer
+// than a sixteenth of the cache were taken in between.
+func TestEvictionOrderIsWrongByASixteenthOfTheCacheAtMost(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const size, wrong = 64, 3
+		evicted := make(chan string, 1)
+		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
+			if call.Op == lookertest.Logout {
+				evicted <- call.UserID
+			}
+			return nil
+		})
+		cache := newCache(t, looker, maxUsers(size))
+		takenIn, lastUse := 0, map[string]int{} // lastUse is what takenIn was then
+		random := rand.New(rand.NewPCG(1, 2))
+		for range 4000 {
+			userID := fmt.Sprint(random.ExpFloat64() * 2 * size)[:2] // few users often, many rarely
+			accessToken(t, cache.User(userID))
+			if _, cached := lastUse[userID]; !cached {
+				takenIn++
+			}
+			lastUse[userID] = takenIn
+			if len(lastUse) <= size {
+				continue
+			}
+			gone := <-evicted
+			for other, used := range lastUse {
+				if lastUse[gone]-used > wrong {
+					t.Fatalf("%s was evicted, used when %d users had been taken in, rather than %s, used at %d", gone, lastUse[gone], other, used)
+				}
+			}
+			delete(lastUse, gone)
+		}
+		if n := cache.Stats().Evictions; n < 500 {
+			t.Errorf("only %d evictions", n)
+		}
+		looker.FailFunc(nil)
+	})
+}
+
+func TestHandleNeverServesAnEvictedToken(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const size = 64
+		cache := newCache(t, looker, maxUsers(size))
+		var handles []*lookerauth.TokenSource
+		for i := range size {
+			handles = append(handles, cache.User(fmt.Sprint(i)))
+			accessToken(t, handles[i])
+		}
+		for _, handle := range handles { // all are equally recent, so the one that is evicted is, too
+			accessToken(t, handle)
+		}
+		accessToken(t, cache.User("one too many"))
+		synctest.Wait()
+		evicted, alive := 0, looker.Alive()
+		for i, handle := range handles {
+			if alive[fmt.Sprint(i)] == 1 {
+				continue
+			}
+			evicted++
+			if got := whoAnswered(t, t.Context(), handle.Client(), looker.URL+"/api/4.0/looks"); got != fmt.Sprint(i) {
+				t.Errorf("answered as %q", got)
+			}
+		}
+		if replays := cache.Stats().Replays; evicted != 1 || replays != 0 {
+			t.Errorf("%d evicted, %d requests sent with a token that was logged out", evicted, replays)
+		}
+	})
+}
+
+func TestMadeUpUsersEvictNobody(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var live []string
+		for i := range 50 {
+			live = append(live, fmt.Sprint(i))
+		}
+		looker.SetUsers(live...)
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxUsers = len(live) })
+		for _, userID := range live {
+			accessToken(t, cache.User(userID))
+		}
+		for i := range 2000 {
+			if _, err := cache.User(fmt.Sprintf("made-up-%d", i)).Token(); !errors.Is(err, lookerauth.ErrUserNotFound) {
+				t.Fatalf("got %v", err)
+			}
+		}
+		for _, userID := range live {
+			accessToken(t, cache.User(userID))
+			if n := looker.CallsAs(lookertest.LoginUser, userID); n != 1 {
+				t.Errorf("user %s logged in %d times", userID, n)
+			}
+		}
+	})
+}

@@ -1,0 +1,139 @@
+package lookerauth_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+func TestConcurrentCallersShareAFailure(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 503})
+		before := time.Now()
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				var failed *lookerauth.LoginError
+				if _, err := cache.ServiceAccount().Token(); !errors.As(err, &failed) || failed.StatusCode != 503 {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if waited := time.Since(before); waited > 3*time.Second {
+			t.Errorf("callers waited %v", waited)
+		}
+		time.Sleep(900 * time.Millisecond)
+		if _, err := cache.ServiceAccount().Token(); err == nil {
+			t.Error("no error within the hold-down")
+		}
+		checkCalls(t, looker, 3, 0)
+		if shared := cache.Stats().SharedLogins; shared != 199 {
+			t.Errorf("Stats has %d callers that shared a login, want 199", shared)
+		}
+	})
+}
+
+func TestHoldDownDoublesUpToHalfAMinute(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		service := newCache(t, looker).ServiceAccount()
+		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 500})
+		for _, holdDown := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+			_, first := service.Token()
+			calls := looker.Calls(lookertest.Login)
+			time.Sleep(holdDown*time.Second - time.Millisecond)
+			if _, err := service.Token(); err != first || looker.Calls(lookertest.Login) != calls {
+				t.Errorf("another call before %d s, or another error: %v", holdDown, err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		looker.Fail(lookertest.Login, 0, lookertest.Fault{})
+		accessToken(t, service)
+
+		// A success starts it all over.
+		looker.Fail(lookertest.Login, 3, lookertest.Fault{Status: 500})
+		time.Sleep(time.Hour)
+		if _, err := service.Token(); err == nil {
+			t.Error("no error")
+		}
+		time.Sleep(time.Second)
+		accessToken(t, service)
+	})
+}
+
+func TestFailureThatWillNotPassHoldsDownForHalfAMinute(t *testing.T) {
+	for _, fault := range []lookertest.Fault{{Status: 400}, {Status: 403}, {Status: 404}, {Body: "<html>"}} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			service := newCache(t, looker).ServiceAccount()
+			looker.Fail(lookertest.Login, 1, fault)
+			_, first := service.Token()
+			time.Sleep(30*time.Second - time.Millisecond)
+			if _, err := service.Token(); first == nil || err != first {
+				t.Errorf("%+v: got %v, want the same error", fault, err)
+			}
+			time.Sleep(time.Millisecond)
+			accessToken(t, service)
+		})
+	}
+}
+
+func TestOldestFailureIsForgottenBeyondTenThousand(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var calls atomic.Int64
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+			cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+				if req.Method == http.MethodPost && strings.Contains(req.URL.Path, "/login/") {
+					calls.Add(1)
+					return respond(http.StatusNotFound, nil, `{"message":"Not found"}`), nil
+				}
+				return looker.Transport().RoundTrip(req)
+			})
+		})
+		ask := func(userID string) int64 {
+			before := calls.Load()
+			if _, err := cache.User(userID).Token(); !errors.Is(err, lookerauth.ErrUserNotFound) {
+				t.Errorf("got %v", err)
+			}
+			return calls.Load() - before
+		}
+		ask("first")
+		for i := range 9_999 {
+			ask(fmt.Sprint(i))
+		}
+		if n := ask("first"); n != 0 {
+			t.Errorf("%d calls for the oldest of 10,000 failures, want it held down", n)
+		}
+		ask("one more")
+		if n := ask("first"); n != 1 {
+			t.Errorf("%d calls for the oldest of 10,001 failures, want it forgotten", n)
+		}
+	})
+}
+
+func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		looker.Fail(lookertest.Login, 3, lookertest.Fault{Status: 503})
+		if _, err := cache.ServiceAccount().Token(); err == nil {
+			t.Error("no error")
+		}
+		time.Sleep(900 * time.Millisecond)
+		if _, err := cache.User("789").Token(); err == nil {
+			t.Error("no error while the service account is held down")
+		}
+		if n := cache.Stats().FailedLogins; n != 1 {
+			t.Errorf("%d failed logins, want the service account's alone", n)
+		}
+		time.Sleep(100 * time.Millisecond)
+		accessToken(t, cache.User("789"))
+	})
+}

@@ -1,0 +1,178 @@
+package lookerauth_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
+	for _, test := range []struct {
+		base, request, host string
+		ok                  bool
+	}{
+		{"https://looker.example", "https://looker.example/api/4.0/user", "", true},
+		{"https://looker.example", "https://LOOKER.example:443/", "", true},
+		{"https://looker.example:443", "HTTPS://looker.example", "", true},
+		{"https://looker.example", "https://looker.example/a/../b", "", true}, // all of the origin is Looker's
+		{"https://looker.example/", "https://looker.example/x", "", true},
+		{"https://looker.example:19999", "https://looker.example:19999/", "", true},
+		{"https://[::1]:19999", "https://[::1]:19999/", "", true},
+		{"https://[::1]", "https://[::1]:443/", "", true},
+		{"http://127.0.0.1", "http://127.0.0.1:80/", "", true},
+		{"https://looker.example", "https://looker.example/", "LOOKER.example:443", true},
+		{"https://looker.example/bi", "https://looker.example/bi", "", true},
+		{"https://looker.example/bi/", "https://looker.example/bi/api/4.0/user", "", true},
+		{"https://looker.example/bi", "https://looker.example/bi/a%2Fb/c%20d;e=..", "", true},
+
+		{"https://looker.example/bi", "https://looker.example/bi/50%25", "", true},
+		{"https://looker.example/bi", "https://looker.example/bi/%252g/x", "", true},
+
+		{"https://looker.example", "http://looker.example/", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/%25zz%252e%252e/%252e%252e/x", "", false},
+		{"https://looker.example", "https://looker.example:8443/", "", false},
+		{"https://looker.example:19999", "https://looker.example/", "", false},
+		{"https://looker.example", "https://looker.example.evil.example/", "", false},
+		{"https://looker.example", "https://evil.example/looker.example", "", false},
+		{"https://looker.example", "https://looker.example@evil.example/", "", false},
+		{"https://looker.example", "https://looker.example./", "", false},
+		{"https://looker.example", "https://looker.example/", "evil.example", false},
+		{"https://looker.example", "https:looker.example", "", false},
+		{"https://looker.example/bi", "https://looker.example/", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi2/x", "", false},
+		{"https://looker.example/bi", "https://looker.example/BI/x", "", false},
+		{"https://looker.example/bi", "https://looker.example//bi/x", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/../admin", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/..", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/./x", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/%2e%2e/admin", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/%252e%252E/admin", "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/%2e%2e%2fadmin", "", false},
+		{"https://looker.example/bi", `https://looker.example/bi/..%5cadmin`, "", false},
+		{"https://looker.example/bi", "https://looker.example/bi/..;x/admin", "", false},
+		{"https://looker.example/bi", "https://looker.example/%62i/x", "", false},
+	} {
+		t.Run(test.base+" "+test.request+" "+test.host, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+					cfg.BaseURL = test.base
+					cfg.Transport = answerLogins()
+				})
+				sent := false
+				base := roundTripper(func(req *http.Request) (*http.Response, error) {
+					sent = strings.HasPrefix(req.Header.Get("Authorization"), "token ")
+					return respond(http.StatusOK, nil, ""), nil
+				})
+				req, err := http.NewRequest(http.MethodGet, test.request, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Host = test.host
+				resp, err := cache.ServiceAccount().Transport(base).RoundTrip(req)
+				if test.ok && (err != nil || resp == nil || !sent) || !test.ok && (!errors.Is(err, lookerauth.ErrForeignOrigin) || sent) {
+					t.Errorf("got %v, token sent: %v", err, sent)
+				}
+			})
+		})
+	}
+}
+
+func TestOpaqueAndMissingURLsAreRefused(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		transport := newCache(t, looker).ServiceAccount().Transport(nil)
+		base, _ := url.Parse(looker.URL)
+		for _, u := range []*url.URL{nil, {Scheme: base.Scheme, Host: base.Host, Opaque: "//evil.example/x"}} {
+			if _, err := transport.RoundTrip(&http.Request{URL: u}); !errors.Is(err, lookerauth.ErrForeignOrigin) {
+				t.Errorf("%v: got %v", u, err)
+			}
+		}
+	})
+}
+
+func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
+	looker := lookertest.NewServer(nil)
+	defer looker.Close()
+	var mu sync.Mutex
+	var seen []string // guarded by mu
+	var back string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen = append(seen, r.Header.Get("Authorization"))
+		mu.Unlock()
+		if back != "" {
+			http.Redirect(w, r, back, http.StatusTemporaryRedirect)
+		}
+	}))
+	defer elsewhere.Close()
+	client := newCache(t, looker).User("789").Client()
+
+	redirect := lookertest.Fault{Status: http.StatusTemporaryRedirect, Header: http.Header{"Location": {elsewhere.URL + "/x"}}}
+	looker.Fail(lookertest.Request, 1, redirect)
+	req, _ := http.NewRequest(http.MethodGet, looker.URL+"/api/4.0/looks", nil)
+	req.Header.Set("Authorization", "token of the caller's")
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || len(seen) != 1 || seen[0] != "" {
+		t.Errorf("%s; elsewhere saw Authorization %q", resp.Status, seen)
+	}
+
+	// Whoever redirects back to Looker does not choose what the token is used for.
+	back = looker.URL + "/api/4.0/looks/1"
+	looker.Fail(lookertest.Request, 1, redirect)
+	resp, err = client.Get(looker.URL + "/api/4.0/looks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the way back was answered %s, want the 401 of a request without a token", resp.Status)
+	}
+
+	// A redirect within Looker keeps it.
+	looker.Fail(lookertest.Request, 1, lookertest.Fault{Status: http.StatusFound, Header: http.Header{"Location": {"/api/4.0/other"}}})
+	resp, err = client.Get(looker.URL + "/api/4.0/looks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readAnswer(t, resp); got.UserID != "789" || got.Path != "/other" {
+		t.Errorf("after a redirect within Looker: %+v", got)
+	}
+}
+
+func TestTokenIsNotSentAgainOnceARedirectLedAway(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		next := map[string]string{
+			looker.URL + "/1":            "https://elsewhere.example/",
+			"https://elsewhere.example/": looker.URL + "/2",
+			looker.URL + "/2":            looker.URL + "/3", // Looker's own redirect, on a way that somebody else chose
+		}
+		var authorized []string
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.Header.Get("Authorization") != "" {
+				authorized = append(authorized, req.URL.Path)
+			}
+			if to := next[req.URL.String()]; to != "" {
+				return respond(http.StatusTemporaryRedirect, http.Header{"Location": {to}}, ""), nil
+			}
+			return respond(http.StatusOK, nil, ""), nil
+		})
+		client := &http.Client{Transport: newCache(t, looker).User("789").Transport(base)}
+		resp, err := client.Get(looker.URL + "/1")
+		if err != nil || resp.Request.URL.Path != "/3" {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		if len(authorized) != 1 || authorized[0] != "/1" {
+			t.Errorf("the token was sent to %v, want /1 alone", authorized)
+		}
+	})
+}

@@ -1,0 +1,173 @@
+package lookerauth_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+func TestRevokedTokenIsReplacedByOneLogin(t *testing.T) {
+	looker := lookertest.NewServer(nil)
+	defer looker.Close()
+	cache := newCache(t, looker)
+	user := cache.User("789")
+	accessToken(t, user)
+	looker.Revoke("789")
+
+	client := user.Client()
+	var wg sync.WaitGroup
+	for range 500 {
+		wg.Go(func() {
+			resp, err := client.Post(looker.URL+"/api/4.0/looks", "text/plain", strings.NewReader("hello"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got := readAnswer(t, resp); got.UserID != "789" || got.Body != "hello" {
+				t.Errorf("answered %+v", got)
+			}
+		})
+	}
+	wg.Wait()
+	checkCalls(t, looker, 1, 2)
+	stats := cache.Stats()
+	if stats.Rejections != 1 || stats.Replays == 0 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+func TestBodyThatCannotBeSentAgainGetsThe401(t *testing.T) {
+	broken := func() (io.ReadCloser, error) { return nil, errors.New("gone") }
+	for name, getBody := range map[string]func() (io.ReadCloser, error){"no GetBody": nil, "broken GetBody": broken} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				user := newCache(t, looker).User("789")
+				accessToken(t, user)
+				looker.Revoke("789")
+				post := func() *http.Response {
+					body := &closeRecorder{Reader: strings.NewReader("hello")}
+					req, _ := http.NewRequest(http.MethodPost, looker.URL+"/api/4.0/looks", body)
+					req.GetBody = getBody
+					resp, err := user.Client().Do(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !body.closed {
+						t.Error("the body was not closed")
+					}
+					return resp
+				}
+				resp := post()
+				defer resp.Body.Close()
+				if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 401 || !strings.Contains(string(text), "Requires authentication.") {
+					t.Errorf("%s: %s, %v", resp.Status, text, err)
+				}
+				if got := readAnswer(t, post()); got.UserID != "789" || got.Body != "hello" {
+					t.Errorf("the next request was answered %+v", got)
+				}
+				checkCalls(t, looker, 1, 2)
+			})
+		})
+	}
+}
+
+func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		looker.Fail(lookertest.Request, -1, lookertest.Fault{Status: http.StatusUnauthorized})
+		client := user.Client()
+		post := func() {
+			resp, err := client.Post(looker.URL+"/api/4.0/looks", "text/plain", strings.NewReader("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != http.StatusUnauthorized || len(text) == 0 {
+				t.Errorf("%s: %s", resp.Status, text)
+			}
+		}
+		for range 100 {
+			post()
+			time.Sleep(10*time.Second/100 - time.Microsecond) // the last one comes just before the 10 seconds are over
+		}
+		post()
+		checkCalls(t, looker, 1, 2)
+		if n := looker.Calls(lookertest.Request); n != 102 {
+			t.Errorf("101 requests were sent as %d, want one of them twice", n)
+		}
+		time.Sleep(time.Millisecond)
+		post()
+		checkCalls(t, looker, 1, 3)
+	})
+}
+
+// Another process replaces the token again and again while the request is under way.
+func TestRequestIsSentThreeTimesAtMost(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		user, other := newCache(t, looker, withStore(store)).User("789"), newCache(t, looker, withStore(store)).User("789")
+		sent := make(map[string]bool)
+		client := &http.Client{Transport: user.Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			sent[req.Header.Get("Authorization")] = true
+			time.Sleep(10 * time.Second)
+			other.Invalidate(must(other.Token()))
+			accessToken(t, other)
+			return respond(http.StatusUnauthorized, nil, ""), nil
+		}))}
+		resp, err := client.Get(looker.URL + "/api/4.0/looks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized || len(sent) != 3 {
+			t.Errorf("sent with %d tokens, and answered %s", len(sent), resp.Status)
+		}
+	})
+}
+
+func TestReplayClosesThe401sBody(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		body := &closeRecorder{Reader: strings.NewReader("Requires authentication.")}
+		answers := []*http.Response{{StatusCode: http.StatusUnauthorized, Body: body}, respond(http.StatusOK, nil, "")}
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			defer func() { answers = answers[1:] }()
+			return answers[0], nil
+		})
+		req, _ := http.NewRequest(http.MethodGet, looker.URL, nil)
+		resp, err := newCache(t, looker).User("789").Transport(base).RoundTrip(req)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("got %v, %v", resp, err)
+		}
+		if !body.closed {
+			t.Error("the body of the 401 was not closed")
+		}
+	})
+}
+
+func TestFailedReplacementGivesThe401(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		accessToken(t, user)
+		looker.Revoke("789")
+		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Status: http.StatusForbidden})
+		resp, err := user.Client().Post(looker.URL+"/api/4.0/looks", "text/plain", strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("got %s", resp.Status)
+		}
+		if _, err := user.Client().Get(looker.URL + "/api/4.0/looks"); !errors.Is(err, lookerauth.ErrForbidden) {
+			t.Errorf("the next request: %v", err)
+		}
+	})
+}
