@@ -25,12 +25,16 @@ func (c *steppedClock) Now() time.Time {
 	defer c.mu.Unlock()
 	return time.Now().Add(c.offset)
 }
+
 func (c *steppedClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
 // slowClock is a clock that takes ten times as long as the simulated one.
 type slowClock struct{}
 
-func (slowClock) Now() time.Time                         { return synctestEpoch.Add(time.Since(synctestEpoch) / 10) }
+func (slowClock) Now() time.Time {
+	return synctestEpoch.Add(time.Since(synctestEpoch) / 10)
+}
+
 func (slowClock) After(d time.Duration) <-chan time.Time { return time.After(10 * d) }
 
 // fuzzClock stands still, and what waits for it waits for ever.

@@ -2,10 +2,6 @@ package lookerauth_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,60 +22,43 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 			return nil
 		})
 		user := cache.User("0")
-		for i := range 40 {
-			accessToken(t, cache.User(fmt.Sprint(i)))
-		}
+		useUsers(t, cache, 40)
 		accessToken(t, user)
 		time.Sleep(58 * time.Minute)
 		accessToken(t, user) // an old token and a new one
 		synctest.Wait()
 		time.Sleep(time.Second)
-		cfg := cache.Stats()
+		before := cache.Stats().Logouts
 
-		if err := cache.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if alive := looker.Alive(); len(alive) != 0 {
-			t.Errorf("alive at Looker: %v", alive)
-		}
+		closeCache(t, cache)
+		checkNoneAlive(t, looker)
 		if last.Load() != lookertest.ServiceAccount {
 			t.Errorf("%q was logged out last, want the service account", last.Load())
 		}
-		if n := cache.Stats().Logouts - cfg.Logouts; n != 43 {
-			t.Errorf("%d logouts, want 40 users, the service account, and an old token of it and of one user", n)
+		// 40 users, the service account, and an old token of it and of one user.
+		if n := cache.Stats().Logouts - before; n != 43 {
+			t.Errorf("%d logouts, want 43", n)
 		}
-		for _, source := range []*lookerauth.TokenSource{user, cache.User("99"), cache.ServiceAccount()} {
-			if _, err := source.Token(); !errors.Is(err, lookerauth.ErrClosed) {
-				t.Errorf("after Close: %v", err)
-			}
-		}
-		if _, err := user.Client().Get(looker.URL); !errors.Is(err, lookerauth.ErrClosed) {
-			t.Errorf("request after Close: %v", err)
-		}
-		if err := user.Logout(t.Context()); !errors.Is(err, lookerauth.ErrClosed) {
-			t.Errorf("Logout after Close: %v", err)
-		}
-		if err := cache.Close(t.Context()); err != nil {
-			t.Errorf("second Close: %v", err)
-		}
+		failsWith(t, user, lookerauth.ErrClosed)
+		failsWith(t, cache.User("99"), lookerauth.ErrClosed)
+		failsWith(t, cache.ServiceAccount(), lookerauth.ErrClosed)
+		_, err := user.Client().Get(looker.URL)
+		checkError(t, err, lookerauth.ErrClosed)
+		checkError(t, user.Logout(t.Context()), lookerauth.ErrClosed)
+		closeCache(t, cache) // again
 	})
 }
 
 func TestTokenThatLivesLongerAtLookerIsLoggedOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: 5 * time.Second})
+		looker.Fail(lookertest.LoginUser, -1, delayed(5*time.Second))
 		accessToken(t, cache.User("789"))
-		time.Sleep(time.Hour - 4*time.Second) // expired here, where life starts with the request; not there
-		if n := looker.Alive()["789"]; n != 1 {
-			t.Fatalf("%d tokens alive before Close", n)
-		}
-		if err := cache.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if alive := looker.Alive(); len(alive) != 0 {
-			t.Errorf("alive at Looker: %v", alive)
-		}
+		// It has expired here, where life starts with the request, and not there.
+		time.Sleep(time.Hour - 4*time.Second)
+		checkAlive(t, looker, "789", 1)
+		closeCache(t, cache)
+		checkNoneAlive(t, looker)
 	})
 }
 
@@ -88,35 +67,27 @@ func TestExpiredTokensAreNotLoggedOut(t *testing.T) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.User("789"))
 		time.Sleep(2 * time.Hour)
-		if err := cache.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if n := looker.Calls(lookertest.Logout); n != 0 {
-			t.Errorf("%d calls", n)
-		}
+		closeCache(t, cache)
+		checkLogouts(t, looker, 0)
 	})
 }
 
 func TestNothingIsServedWhileCloseWaits(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		slow := false
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.AfterLogin = func(context.Context, string, *http.Client) error {
-				if slow {
-					time.Sleep(time.Minute)
-				}
-				return nil
+		cache := newCache(t, looker, afterLogin(func() error {
+			if slow {
+				time.Sleep(time.Minute)
 			}
-		})
+			return nil
+		}))
 		accessToken(t, cache.User("789"))
 		slow = true
-		go func() { _, _ = cache.User("790").Token() }()
+		tokenInBackground(cache.User("790"))
 		synctest.Wait()
-		go func() { _ = cache.Close(t.Context()) }()
+		closeInBackground(t, cache)
 		synctest.Wait()
-		if _, err := cache.User("789").Token(); !errors.Is(err, lookerauth.ErrClosed) {
-			t.Errorf("got %v", err)
-		}
+		failsWith(t, cache.User("789"), lookerauth.ErrClosed)
 		time.Sleep(time.Minute)
 	})
 }
@@ -124,23 +95,16 @@ func TestNothingIsServedWhileCloseWaits(t *testing.T) {
 func TestSecondCloseDoesNotCutTheFirstShort(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxUsers(1))
-		looker.Fail(lookertest.Logout, -1, lookertest.Fault{Delay: time.Second})
+		looker.Fail(lookertest.Logout, -1, delayed(time.Second))
 		accessToken(t, cache.User("1"))
 		accessToken(t, cache.User("2")) // evicts the other, whose logout takes a second
-		closed := make(chan error)
-		go func() { closed <- cache.Close(t.Context()) }()
+		closed := closeInBackground(t, cache)
 		synctest.Wait()
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := cache.Close(ended); err != nil {
-			t.Errorf("the second Close: %v", err)
-		}
-		if err := <-closed; err != nil {
-			t.Errorf("the first Close: %v", err)
-		}
-		if alive := looker.Alive(); len(alive) != 0 {
-			t.Errorf("alive at Looker: %v", alive)
-		}
+		checkError(t, cache.Close(ended), nil)
+		checkError(t, <-closed, nil)
+		checkNoneAlive(t, looker)
 	})
 }
 
@@ -148,60 +112,37 @@ func TestCloseCancelsLoginsUnderWay(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Minute})
-		waiter := make(chan error)
-		go func() {
-			_, err := cache.User("789").Token()
-			waiter <- err
-		}()
+		looker.Fail(lookertest.LoginUser, -1, delayed(time.Minute))
+		waiter := tokenInBackground(cache.User("789"))
 		synctest.Wait()
 		before := time.Now()
-		closed := make(chan error)
-		go func() { closed <- cache.Close(t.Context()) }()
-		if err := <-waiter; !errors.Is(err, lookerauth.ErrClosed) {
-			t.Errorf("the waiter got %v", err)
-		}
-		if err := <-closed; err != nil {
-			t.Error(err)
-		}
-		if waited := time.Since(before); waited != 0 {
-			t.Errorf("Close took %v", waited)
-		}
+		closed := closeInBackground(t, cache)
+		checkError(t, <-waiter, lookerauth.ErrClosed)
+		checkError(t, <-closed, nil)
+		checkTook(t, before, 0)
 	})
 }
 
 func TestCloseEndsLoginsThatWaitForAnotherTry(t *testing.T) {
 	for name, fault := range map[string]lookertest.Fault{
-		"backoff": {Status: 503},
-		"pause":   {Status: 429, Header: http.Header{"Retry-After": {"20"}}},
+		"backoff": answered(503),
+		"pause":   rateLimited("20"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				cache := newCache(t, looker)
 				accessToken(t, cache.ServiceAccount())
 				looker.Fail(lookertest.LoginUser, -1, fault)
-				errs := make(chan error)
-				for _, userID := range []string{"789", "790"} { // the second finds logins paused
-					go func() {
-						_, err := cache.User(userID).Token()
-						errs <- err
-					}()
-					synctest.Wait()
-				}
+				first := tokenInBackground(cache.User("789"))
+				synctest.Wait()
+				second := tokenInBackground(cache.User("790")) // finds logins paused
+				synctest.Wait()
 				before := time.Now()
-				closed := make(chan error)
-				go func() { closed <- cache.Close(t.Context()) }()
-				for range 2 {
-					if err := <-errs; !errors.Is(err, lookerauth.ErrClosed) {
-						t.Errorf("a waiter got %v", err)
-					}
-				}
-				if waited := time.Since(before); waited != 0 {
-					t.Errorf("the waiters left after %v", waited)
-				}
-				if err := <-closed; err != nil {
-					t.Error(err)
-				}
+				closed := closeInBackground(t, cache)
+				checkError(t, <-first, lookerauth.ErrClosed)
+				checkError(t, <-second, lookerauth.ErrClosed)
+				checkTook(t, before, 0)
+				checkError(t, <-closed, nil)
 			})
 		})
 	}
@@ -209,49 +150,32 @@ func TestCloseEndsLoginsThatWaitForAnotherTry(t *testing.T) {
 
 func TestLoginThatIgnoresCloseLeavesNoToken(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.AfterLogin = func(context.Context, string, *http.Client) error {
-				time.Sleep(time.Second)
-				return nil
-			}
-		})
-		waiter, closed := make(chan error), make(chan error)
-		go func() {
-			_, err := cache.ServiceAccount().Token()
-			waiter <- err
-		}()
+		cache := newCache(t, looker, afterLogin(func() error {
+			time.Sleep(time.Second)
+			return nil
+		}))
+		waiter := tokenInBackground(cache.ServiceAccount())
 		synctest.Wait()
-		go func() { closed <- cache.Close(t.Context()) }()
-		if err := <-waiter; !errors.Is(err, lookerauth.ErrClosed) {
-			t.Errorf("the waiter got %v", err)
-		}
-		if err := <-closed; err != nil {
-			t.Error(err)
-		}
-		if alive := looker.Alive(); len(alive) != 0 {
-			t.Errorf("alive at Looker: %v", alive)
-		}
+		closed := closeInBackground(t, cache)
+		checkError(t, <-waiter, lookerauth.ErrClosed)
+		checkError(t, <-closed, nil)
+		checkNoneAlive(t, looker)
 	})
 }
 
 func TestCloseEndsWithItsContextAndSaysWhatIsLeft(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxUsers(2))
-		for i := range 3 {
-			accessToken(t, cache.User(fmt.Sprint(i)))
-		}
+		useUsers(t, cache, 3)
 		synctest.Wait()
-		looker.Fail(lookertest.Logout, -1, lookertest.Fault{Delay: time.Hour})
+		looker.Fail(lookertest.Logout, -1, delayed(time.Hour))
 		accessToken(t, cache.User("4")) // its eviction waits for Looker
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		before := time.Now()
 		err := cache.Close(ctx)
-		if err == nil || !strings.Contains(err.Error(), "3 of 3") || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
-		}
-		if waited := time.Since(before); waited != time.Second {
-			t.Errorf("Close took %v", waited)
-		}
+		checkError(t, err, context.DeadlineExceeded)
+		checkErrorSays(t, err, "3 of 3")
+		checkTook(t, before, time.Second)
 	})
 }

@@ -2,7 +2,6 @@ package lookerauth_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -67,9 +66,7 @@ func TestConfigIsChecked(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := cache.Close(t.Context()); err != nil {
-					t.Error(err)
-				}
+				closeCache(t, cache)
 				return
 			}
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), testSecret) {
@@ -106,38 +103,30 @@ func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {
 func TestDefaultsAreAsDocumented(t *testing.T) {
 	t.Run("LoginTimeout", func(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Hour})
+			looker.Fail(lookertest.Login, 1, delayed(time.Hour))
 			before := time.Now()
-			if _, err := newCache(t, looker).ServiceAccount().Token(); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("got %v", err)
-			}
-			if took := time.Since(before); took != 30*time.Second {
-				t.Errorf("a stalled login took %v", took)
-			}
+			failsWith(t, newCache(t, looker).ServiceAccount(), context.DeadlineExceeded)
+			checkTook(t, before, 30*time.Second)
 		})
 	})
 	t.Run("MaxConcurrentLogins", func(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			cache := newCache(t, looker)
 			accessToken(t, cache.ServiceAccount())
-			looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Second})
+			looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
 			before := time.Now()
 			var wg sync.WaitGroup
 			for i := range 17 {
 				wg.Go(func() { accessToken(t, cache.User(fmt.Sprint(i))) })
 			}
 			wg.Wait()
-			if took := time.Since(before); took != 2*time.Second {
-				t.Errorf("17 logins of a second each took %v, want 2 s as 16 are made at once", took)
-			}
+			checkTook(t, before, 2*time.Second)
 		})
 	})
 	t.Run("MaxUsers", func(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins() })
-			for i := range 10_001 {
-				accessToken(t, cache.User(fmt.Sprint(i)))
-			}
+			cache := newCache(t, looker, withTransport(answerLogins()))
+			useUsers(t, cache, 10_001)
 			if stats := cache.Stats(); stats.Users != 10_000 || stats.Evictions != 1 {
 				t.Errorf("%+v", stats)
 			}

@@ -105,9 +105,7 @@ func TestMistakesOfRequestsAreExplained(t *testing.T) {
 			_, err := cache.Transport(nil).RoundTrip(req)
 			checkSentence(t, err, want)
 		}
-		if err := cache.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		closeCache(t, cache)
 		_, err := cache.User("789").Token()
 		checkSentence(t, err, "lookerauth: the cache is closed: close it only when nothing uses it any more")
 	})
@@ -116,7 +114,7 @@ func TestMistakesOfRequestsAreExplained(t *testing.T) {
 func TestUnreachableLookerIsExplained(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cfg := looker.Config()
-		cfg.Transport = roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })
+		cfg.Transport = roundTripper(func(*http.Request) (*http.Response, error) { return nil, errRefused })
 		got := errorText(ask(t, cfg, "789"))
 		for _, part := range []string{"lookerauth: login: no answer: ", "check that the base URL is right and reachable", "connection refused"} {
 			if !strings.Contains(got, part) {

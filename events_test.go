@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -85,19 +84,19 @@ func logOfABadDay(t *testing.T) string {
 		accessToken(t, alone.User("2")) // is refreshed
 		synctest.Wait()
 		looker.RevokeAll()
-		whoAnswered(t, t.Context(), alone.User("2").Client(), looker.URL+"/api/4.0/looks")
-		looker.Fail(lookertest.LoginUser, 1, lookertest.Fault{Status: http.StatusForbidden})
+		answersAs(t, alone.User("2").Client(), looker, "2")
+		looker.Fail(lookertest.LoginUser, 1, answered(http.StatusForbidden))
 		_, _ = alone.User("3").Token()
-		looker.Fail(lookertest.Logout, 1, lookertest.Fault{Status: http.StatusForbidden})
+		looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
 		_ = alone.User("2").Logout(t.Context())
 
 		accessToken(t, one.User("1"))
 		accessToken(t, other.User("1")) // from the store
 		store.garble()
 		accessToken(t, newCache(t, looker, withStore(store), withLog).User("1")) // what is stored does not open
-		store.setFail(func(string) error { return errors.New("connection refused") })
+		store.fail(errRefused)
 		accessToken(t, one.User("2"))
-		store.setFail(nil)
+		store.works()
 		time.Sleep(time.Minute)
 		accessToken(t, one.User("3"))
 		_ = alone.Close(t.Context())
@@ -141,11 +140,11 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		looker.SetTokenLife(20 * time.Minute)
 		accessToken(t, cache.User("1"))
 		accessToken(t, cache.User("2"))
-		looker.Fail(lookertest.LoginUser, 2, lookertest.Fault{Status: http.StatusTeapot})
+		looker.Fail(lookertest.LoginUser, 2, answered(http.StatusTeapot))
 		_, _ = cache.User("3").Token()
 		time.Sleep(time.Second)
 		_, _ = cache.User("3").Token()
-		looker.Fail(lookertest.Logout, 1, lookertest.Fault{Status: http.StatusForbidden})
+		looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
 		_ = cache.Close(t.Context())
 
 		want := map[string]int{ // how often

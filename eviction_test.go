@@ -1,9 +1,10 @@
 package lookerauth_test
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -19,9 +20,7 @@ func TestEvictedUserIsLoggedOutAndItsHandleWorksAgain(t *testing.T) {
 		accessToken(t, cache.User("2"))
 		accessToken(t, cache.User("3"))
 		synctest.Wait()
-		if n := looker.Alive()["1"]; n != 0 {
-			t.Errorf("%d tokens of the evicted user are alive", n)
-		}
+		checkAlive(t, looker, "1", 0)
 		if accessToken(t, first) == token {
 			t.Error("the evicted token was served")
 		}
@@ -43,9 +42,10 @@ func TestLeastRecentlyUsedIsEvicted(t *testing.T) {
 		accessToken(t, one)
 		accessToken(t, cache.User("4"))
 		synctest.Wait()
-		if alive := looker.Alive(); alive["1"] != 1 || alive["2"] != 0 || alive["3"] != 1 || alive["4"] != 1 {
-			t.Errorf("alive: %v", alive)
-		}
+		checkAlive(t, looker, "1", 1)
+		checkAlive(t, looker, "2", 0)
+		checkAlive(t, looker, "3", 1)
+		checkAlive(t, looker, "4", 1)
 	})
 }
 
@@ -60,14 +60,12 @@ func TestUserUsedWithinASixteenthOfTheCacheIsNotEvicted(t *testing.T) {
 				accessToken(t, regular)
 			}
 		}
-		if n := looker.CallsAs(lookertest.LoginUser, "regular"); n != 1 {
-			t.Errorf("the regular logged in %d times", n)
-		}
+		checkLogins(t, looker, "regular", 1)
 	})
 }
 
-// Recency is measured in users taken in. One that was used later than another may be evicted before it, but only if fewer
-// than a sixteenth of the cache were taken in between.
+// Recency is measured in users taken in. One that was used later than another may be evicted before
+// it, but only if fewer than a sixteenth of the cache were taken in between.
 func TestEvictionOrderIsWrongByASixteenthOfTheCacheAtMost(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		const size, wrong = 64, 3
@@ -92,10 +90,10 @@ func TestEvictionOrderIsWrongByASixteenthOfTheCacheAtMost(t *testing.T) {
 				continue
 			}
 			gone := <-evicted
-			for other, used := range lastUse {
-				if lastUse[gone]-used > wrong {
-					t.Fatalf("%s was evicted, used when %d users had been taken in, rather than %s, used at %d", gone, lastUse[gone], other, used)
-				}
+			oldest := slices.Min(slices.Collect(maps.Values(lastUse)))
+			if lastUse[gone]-oldest > wrong {
+				t.Fatalf("%s was evicted, last used when %d users had been taken in; the oldest at %d",
+					gone, lastUse[gone], oldest)
 			}
 			delete(lastUse, gone)
 		}
@@ -115,7 +113,7 @@ func TestHandleNeverServesAnEvictedToken(t *testing.T) {
 			handles = append(handles, cache.User(fmt.Sprint(i)))
 			accessToken(t, handles[i])
 		}
-		for _, handle := range handles { // all are equally recent, so the one that is evicted is, too
+		for _, handle := range handles { // all are equally recent, and so is the one that is evicted
 			accessToken(t, handle)
 		}
 		accessToken(t, cache.User("one too many"))
@@ -126,12 +124,10 @@ func TestHandleNeverServesAnEvictedToken(t *testing.T) {
 				continue
 			}
 			evicted++
-			if got := whoAnswered(t, t.Context(), handle.Client(), looker.URL+"/api/4.0/looks"); got != fmt.Sprint(i) {
-				t.Errorf("answered as %q", got)
-			}
+			answersAs(t, handle.Client(), looker, fmt.Sprint(i))
 		}
 		if replays := cache.Stats().Replays; evicted != 1 || replays != 0 {
-			t.Errorf("%d evicted, %d requests sent with a token that was logged out", evicted, replays)
+			t.Errorf("%d evicted, %d requests sent with a revoked token", evicted, replays)
 		}
 	})
 }
@@ -143,20 +139,16 @@ func TestMadeUpUsersEvictNobody(t *testing.T) {
 			live = append(live, fmt.Sprint(i))
 		}
 		looker.SetUsers(live...)
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxUsers = len(live) })
+		cache := newCache(t, looker, maxUsers(len(live)))
 		for _, userID := range live {
 			accessToken(t, cache.User(userID))
 		}
 		for i := range 2000 {
-			if _, err := cache.User(fmt.Sprintf("made-up-%d", i)).Token(); !errors.Is(err, lookerauth.ErrUserNotFound) {
-				t.Fatalf("got %v", err)
-			}
+			failsWith(t, cache.User(fmt.Sprintf("made-up-%d", i)), lookerauth.ErrUserNotFound)
 		}
 		for _, userID := range live {
 			accessToken(t, cache.User(userID))
-			if n := looker.CallsAs(lookertest.LoginUser, userID); n != 1 {
-				t.Errorf("user %s logged in %d times", userID, n)
-			}
+			checkLogins(t, looker, userID, 1)
 		}
 	})
 }

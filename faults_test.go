@@ -54,12 +54,8 @@ func TestFaults(t *testing.T) {
 		}
 		workers.Wait()
 		synctest.Wait() // what is under way now waits for time to pass, so no answer is lost on the wire
-		if err := cache.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if alive := looker.Alive(); len(alive) != 0 {
-			t.Errorf("alive at Looker after Close: %v", alive)
-		}
+		closeCache(t, cache)
+		checkNoneAlive(t, looker)
 		day.check(t, cache.Stats())
 	})
 }
@@ -162,7 +158,7 @@ func (d *badDay) revoke(userID string) {
 func (d *badDay) request(t *testing.T, ctx context.Context, client *http.Client, userID string) {
 	start := time.Now()
 	d.used(userID, start)
-	req, _ := http.NewRequestWithContext(lookerauth.WithUser(ctx, userID), http.MethodGet, d.looker.URL+"/api/4.0/looks", nil)
+	req, _ := http.NewRequestWithContext(lookerauth.WithUser(ctx, userID), http.MethodGet, d.looker.URL+looks, nil)
 	resp, err := client.Do(req)
 	if err != nil {
 		if d.hadToken(userID, start) {

@@ -1,15 +1,11 @@
 package lookerauth_test
 
 import (
-	"context"
 	"errors"
-	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
@@ -18,39 +14,22 @@ func TestLogoutReachesTheStore(t *testing.T) {
 		store := newMemoryStore()
 		one, other := newCache(t, looker, withStore(store)), newCache(t, looker, withStore(store))
 		accessToken(t, one.User("789"))
-		if err := other.User("789").Logout(t.Context()); err != nil { // which has not seen the token yet
-			t.Fatal(err)
-		}
-		if n := looker.Alive()["789"]; n != 0 {
-			t.Errorf("%d tokens alive", n)
-		}
-		if got := whoAnswered(t, t.Context(), one.User("789").Client(), looker.URL+"/api/4.0/looks"); got != "789" {
-			t.Errorf("the other process was answered as %q", got)
-		}
+		logOut(t, other.User("789")) // which has not seen the token yet
+		checkAlive(t, looker, "789", 0)
+		answersAs(t, one.User("789").Client(), looker, "789")
 		for _, failing := range []string{"Get", "Delete"} {
 			accessToken(t, other.User("790"))
-			store.setFail(func(op string) error {
-				if op == failing {
-					return errors.New("connection refused")
-				}
-				return nil
-			})
-			if err := one.User("790").Logout(t.Context()); err == nil || !strings.Contains(err.Error(), "other processes") {
-				t.Errorf("%s fails: got %v", failing, err)
+			store.failOn(failing, errRefused)
+			checkErrorSays(t, one.User("790").Logout(t.Context()), "other processes")
+			if failing == "Delete" {
+				checkAlive(t, looker, "790", 0) // as Logout could read it
 			}
-			if n := looker.Alive()["790"]; failing == "Delete" && n != 0 {
-				t.Errorf("%d tokens alive that Logout had read", n)
-			}
-			store.setFail(nil)
+			store.works()
 			time.Sleep(time.Minute)
 		}
-		store.setFail(func(string) error { return errors.New("connection refused") })
-		if err := one.User("789").Logout(t.Context()); err == nil || !strings.Contains(err.Error(), "other processes") {
-			t.Errorf("got %v, want it to say that others may still use a token", err)
-		}
-		if n := looker.Alive()["789"]; n != 0 {
-			t.Errorf("%d tokens alive after a Logout without the store", n)
-		}
+		store.fail(errRefused)
+		checkErrorSays(t, one.User("789").Logout(t.Context()), "other processes")
+		checkAlive(t, looker, "789", 0) // without the store, too
 	})
 }
 
@@ -59,15 +38,11 @@ func TestLogoutReachesAStoreThatIsBeingLeftAlone(t *testing.T) {
 		store := newMemoryStore()
 		cache := newCache(t, looker, withStore(store))
 		accessToken(t, cache.User("789"))
-		store.setFail(func(string) error { return errors.New("a moment's failure") })
+		store.fail(errors.New("a moment's failure"))
 		accessToken(t, cache.User("790"))
-		store.setFail(nil)
-		if err := cache.User("789").Logout(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if n := len(store.names()); n != 1 {
-			t.Errorf("%d values in the store, want the service account's", n)
-		}
+		store.works()
+		logOut(t, cache.User("789"))
+		store.checkSize(t, 1) // the service account's
 	})
 }
 
@@ -75,31 +50,23 @@ func TestLoginUnderWayDoesNotReachTheStoreAfterLogout(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		user := newCache(t, looker, withStore(store)).ServiceAccount()
-		looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Second})
-		go func() {
-			_, _ = user.Token()
-		}()
+		looker.Fail(lookertest.Login, 1, delayed(time.Second))
+		tokenInBackground(user)
 		synctest.Wait()
-		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 403})
-		if err := user.Logout(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		looker.Fail(lookertest.Login, -1, answered(403))
+		logOut(t, user)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if names, alive := store.names(), looker.Alive(); len(names) != 0 || len(alive) != 0 {
-			t.Errorf("in the store: %v, alive: %v", names, alive)
-		}
+		store.checkSize(t, 0)
+		checkNoneAlive(t, looker)
 	})
 }
 
 func TestLogoutSurvivesBrokenCredentials(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		cache := newCache(t, looker, withStore(newMemoryStore()), func(cfg *lookerauth.Config) {
-			cfg.Credentials = func(context.Context) (string, string, error) { panic("oh") }
-		})
-		if err := cache.User("789").Logout(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
-			t.Errorf("got %v", err)
-		}
+		broken := withCredentials(func() (string, string, error) { panic("oh") })
+		cache := newCache(t, looker, withStore(newMemoryStore()), broken)
+		checkErrorSays(t, cache.User("789").Logout(t.Context()), "panicked")
 	})
 }
 
@@ -107,49 +74,37 @@ func TestSharedTokensOutliveEvictionAndClose(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		cache := newCache(t, looker, withStore(store), maxUsers(1))
-		for _, userID := range []string{"1", "2", "3"} {
-			accessToken(t, cache.User(userID))
-		}
-		if err := cache.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		useUsers(t, cache, 3)
+		closeCache(t, cache)
 		if alive := looker.Alive(); len(alive) != 4 {
 			t.Errorf("alive: %v, want three users and the service account", alive)
 		}
-		if n := looker.Calls(lookertest.Logout); n != 0 {
-			t.Errorf("%d logouts", n)
-		}
+		checkLogouts(t, looker, 0)
 	})
 }
 
 func TestTokenThatAfterLoginRefusedIsNotShared(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
-			cfg.AfterLogin = func(context.Context, string, *http.Client) error { return errors.New("no") }
-		})
-		if _, err := cache.ServiceAccount().Token(); err == nil {
-			t.Error("no error")
-		}
+		no := errors.New("no")
+		cache := newCache(t, looker, withStore(store), afterLogin(func() error { return no }))
+		failsWith(t, cache.ServiceAccount(), no)
 		synctest.Wait()
-		if names, alive := store.names(), looker.Alive(); len(names) != 0 || len(alive) != 0 {
-			t.Errorf("in the store: %v, alive: %v", names, alive)
-		}
+		store.checkSize(t, 0)
+		checkNoneAlive(t, looker)
 	})
 }
 
 func TestCloseLeavesATokenToTheOthersThatWasSharedAMomentAgo(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		one, other := newCache(t, looker, withStore(slowPut{store})), newCache(t, looker, withStore(store))
-		go func() { _, _ = one.ServiceAccount().Token() }()
+		one := newCache(t, looker, withStore(slowPut{store}))
+		other := newCache(t, looker, withStore(store))
+		tokenInBackground(one.ServiceAccount())
 		time.Sleep(50 * time.Millisecond) // it is in the store, and the login not yet at its end
 		accessToken(t, other.ServiceAccount())
-		if err := one.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if calls, names := looker.Calls(lookertest.Logout), store.names(); calls != 0 || len(names) != 1 {
-			t.Errorf("%d logouts, %d values in the store; want none, and one", calls, len(names))
-		}
+		closeCache(t, one)
+		checkLogouts(t, looker, 0)
+		store.checkSize(t, 1)
 	})
 }

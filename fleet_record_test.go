@@ -2,11 +2,10 @@ package lookerauth_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,16 +20,18 @@ func TestStoreHoldsNothingInTheClear(t *testing.T) {
 		store := newMemoryStore()
 		cache := newCache(t, looker, withStore(store))
 		cfg := looker.Config()
-		secrets := []string{cfg.ClientID, cfg.ClientSecret, "user-789", accessToken(t, cache.User("user-789")), accessToken(t, cache.ServiceAccount())}
-		if len(store.values) != 2 {
-			t.Fatalf("%d values, want 2", len(store.values))
+		secrets := []string{
+			cfg.ClientID, cfg.ClientSecret, "user-789",
+			accessToken(t, cache.User("user-789")), accessToken(t, cache.ServiceAccount()),
 		}
-		for name, s := range store.values {
-			if len(name) > 64 || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-				t.Errorf("the name %q has more than letters, digits, - and _", name)
+		store.checkSize(t, 2)
+		validName := regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+		for _, name := range store.names() {
+			if !validName.MatchString(name) {
+				t.Errorf("the name %q has more than 64 letters, digits, - and _", name)
 			}
 			for _, secret := range secrets {
-				if strings.Contains(name, secret) || bytes.Contains(s.value, []byte(secret)) {
+				if strings.Contains(name+string(store.get(name).value), secret) {
 					t.Errorf("%q is in the name %q or its value", secret, name)
 				}
 			}
@@ -49,9 +50,7 @@ func TestSwappedValuesNeverSwapUsers(t *testing.T) {
 			store.swap(names[pair[0]], names[pair[1]])
 			other := newCache(t, looker, withStore(store))
 			for _, userID := range []string{"1", "2"} {
-				if got := whoAnswered(t, t.Context(), other.User(userID).Client(), looker.URL+"/api/4.0/looks"); got != userID {
-					t.Errorf("user %s was answered as %q", userID, got)
-				}
+				answersAs(t, other.User(userID).Client(), looker, userID)
 			}
 		}
 	})
@@ -62,18 +61,17 @@ func TestForgedValueIsAMiss(t *testing.T) {
 		store := newMemoryStore()
 		accessToken(t, newCache(t, looker, withStore(store)).ServiceAccount())
 		name := store.names()[0]
-		genuine := store.values[name].value
+		genuine := store.get(name).value
 		for i := range genuine {
 			forged := bytes.Clone(genuine)
 			forged[i] ^= 1
-			store.values[name] = stored{forged, time.Now().Add(time.Hour)}
+			store.set(name, forged, time.Hour)
 			cache := newCache(t, looker, withStore(store))
-			if accessToken(t, cache.ServiceAccount()); cache.Stats().StoreHits != 0 {
-				t.Errorf("the value was taken with byte %d changed", i)
-			}
+			accessToken(t, cache.ServiceAccount())
+			checkStoreHits(t, cache, 0)
 		}
 		for _, forged := range [][]byte{nil, {}, genuine[:11], genuine[:len(genuine)-1]} {
-			store.values[name] = stored{forged, time.Now().Add(time.Hour)}
+			store.set(name, forged, time.Hour)
 			accessToken(t, newCache(t, looker, withStore(store)).ServiceAccount())
 		}
 	})
@@ -86,17 +84,17 @@ func TestValueThatHoldsNoTokenIsAMiss(t *testing.T) {
 		accessToken(t, newCache(t, looker, withStore(store)).ServiceAccount())
 		name := store.names()[0]
 		aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(oneKey))))
-		now := time.Now().UnixNano()
+		now := fmt.Sprintf(`"sent":%d,`, time.Now().UnixNano())
 		for _, text := range []string{
 			"",
 			"a token",
-			fmt.Sprintf(`{"sent":%d,"life":3600000000000}`, now),
-			fmt.Sprintf(`{"access_token":"two words","sent":%d,"life":3600000000000}`, now),
-			fmt.Sprintf(`{"access_token":"forged","sent":%d,"life":0}`, now),
-			fmt.Sprintf(`{"access_token":"forged","sent":%d,"life":-1}`, now),
-			fmt.Sprintf(`{"access_token":"forged","sent":%d,"life":86400000000001}`, now), // a nanosecond more than a day
+			`{` + now + `"life":3600000000000}`,
+			`{"access_token":"two words",` + now + `"life":3600000000000}`,
+			`{"access_token":"forged",` + now + `"life":0}`,
+			`{"access_token":"forged",` + now + `"life":-1}`,
+			`{"access_token":"forged",` + now + `"life":86400000000001}`, // more than a day
 		} {
-			store.values[name] = stored{aead.Seal(nil, nil, []byte(text), []byte(name)), time.Now().Add(time.Hour)}
+			store.set(name, aead.Seal(nil, nil, []byte(text), []byte(name)), time.Hour)
 			cache := newCache(t, looker, withStore(store))
 			if accessToken(t, cache.ServiceAccount()); cache.Stats().StoreHits != 0 {
 				t.Errorf("%s was taken for a token", text)
@@ -109,37 +107,34 @@ func TestOtherStoreKeysReadNothingAndStillWork(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		accessToken(t, newCache(t, looker, withStore(store)).User("789"))
-		var log bytes.Buffer
-		cache := newCache(t, looker, withStore(store, bytes.Repeat([]byte{2}, 32)), logOf(&log))
+		var log eventLog
+		cache := newCache(t, looker, withStore(store, anotherKey), withLog(&log))
 		accessToken(t, cache.User("789"))
 		checkCalls(t, looker, 2, 2)
-		if n := strings.Count(log.String(), "does not open"); n != 1 || cache.Stats().StoreHits != 0 {
-			t.Errorf("%d hits; logged %d times:\n%s", cache.Stats().StoreHits, n, log.String())
-		}
+		log.check(t, "does not open", 1)
+		checkStoreHits(t, cache, 0)
 	})
 }
 
 func TestStoreKeyIsReplacedWithoutALogin(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		store, another := newMemoryStore(), bytes.Repeat([]byte{2}, 32)
-		for _, keys := range [][][]byte{{oneKey}, {oneKey, another}, {another, oneKey}} {
+		store := newMemoryStore()
+		for _, keys := range [][][]byte{{oneKey}, {oneKey, anotherKey}, {anotherKey, oneKey}} {
 			cache := newCache(t, looker, withStore(store, keys...))
 			accessToken(t, cache.User("789"))
 			checkCalls(t, looker, 1, 1)
 		}
 		// With another one in front, that one seals.
-		accessToken(t, newCache(t, looker, withStore(store, another, oneKey)).User("790"))
-		accessToken(t, newCache(t, looker, withStore(store, another)).User("790"))
-		if n := looker.CallsAs(lookertest.LoginUser, "790"); n != 1 {
-			t.Errorf("%d logins of a user whose token was sealed with the first key, want 1", n)
-		}
+		accessToken(t, newCache(t, looker, withStore(store, anotherKey, oneKey)).User("790"))
+		accessToken(t, newCache(t, looker, withStore(store, anotherKey)).User("790"))
+		checkLogins(t, looker, "790", 1)
 	})
 }
 
 func TestInstancesKeysAndKindsOfTokenDoNotMix(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		for i, change := range []func(*lookerauth.Config){
+		for i, change := range []option{
 			func(*lookerauth.Config) {},
 			func(cfg *lookerauth.Config) { cfg.BaseURL = "https://looker.example" },
 			func(cfg *lookerauth.Config) { cfg.BaseURL = "https://looker.example/bi" },
@@ -147,19 +142,18 @@ func TestInstancesKeysAndKindsOfTokenDoNotMix(t *testing.T) {
 			func(cfg *lookerauth.Config) { cfg.ClientID = "another" },
 			func(cfg *lookerauth.Config) { cfg.NonAssociative = true },
 		} {
-			cache := newCache(t, looker, withStore(store), change, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins() })
+			cache := newCache(t, looker, withStore(store), change, withTransport(answerLogins()))
 			accessToken(t, cache.User("789"))
 			accessToken(t, cache.User(`789" "`))
-			if n := len(store.names()); n != 3*(i+1) {
-				t.Errorf("Config %d: %d names in the store, want %d", i, n, 3*(i+1))
-			}
+			store.checkSize(t, 3*(i+1))
 		}
-		same := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
-			cfg.BaseURL, cfg.APIVersion, cfg.Transport = "HTTPS://Looker.example:443/", "4.0", answerLogins()
-		})
-		if accessToken(t, same.User("789")); same.Stats().StoreHits != 2 { // the user's and the service account's
-			t.Error("another spelling of the base URL is another instance")
+		// Another spelling of the base URL is no other instance.
+		spelling := func(cfg *lookerauth.Config) {
+			cfg.BaseURL, cfg.APIVersion = "HTTPS://Looker.example:443/", "4.0"
 		}
+		same := newCache(t, looker, withStore(store), spelling, withTransport(answerLogins()))
+		accessToken(t, same.User("789"))
+		checkStoreHits(t, same, 2) // the user's and the service account's
 	})
 }
 
@@ -168,9 +162,9 @@ func TestNoTokenOfTheOldKeyIsStoredUnderTheNewOne(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, key := newMemoryStore(), looker.Config()
 		clientID := key.ClientID
-		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
-			cfg.Credentials = func(context.Context) (string, string, error) { return clientID, key.ClientSecret, nil }
-		})
+		cache := newCache(t, looker, withStore(store), withCredentials(func() (string, string, error) {
+			return clientID, key.ClientSecret, nil
+		}))
 		accessToken(t, cache.ServiceAccount())
 		time.Sleep(58 * time.Minute)
 		clientID = "new"
@@ -179,34 +173,29 @@ func TestNoTokenOfTheOldKeyIsStoredUnderTheNewOne(t *testing.T) {
 		accessToken(t, cache.User("789"))
 
 		looker.SetKey("new", key.ClientSecret)
-		other := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.ClientID = "new" })
-		if accessToken(t, other.User("789")); other.Stats().StoreHits != 0 {
-			t.Error("another account's token was taken from the store")
-		}
+		other := newCache(t, looker, withStore(store), withKey("new", key.ClientSecret))
+		accessToken(t, other.User("789"))
+		checkStoreHits(t, other, 0)
 	})
 }
 
 func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, cfg, asked := newMemoryStore(), looker.Config(), 0
-		rotated := newCache(t, looker, withStore(store), func(c *lookerauth.Config) {
-			c.Credentials = func(context.Context) (string, string, error) {
-				asked++
-				if asked == 1 {
-					return "old", "key", nil
-				}
-				return cfg.ClientID, cfg.ClientSecret, nil
+		rotating := withCredentials(func() (string, string, error) {
+			asked++
+			if asked == 1 {
+				return "old", "key", nil
 			}
+			return cfg.ClientID, cfg.ClientSecret, nil
 		})
-		for _, userID := range []string{"1", "2", "3"} {
-			accessToken(t, rotated.User(userID))
-		}
+		rotated := newCache(t, looker, withStore(store), rotating)
+		useUsers(t, rotated, 3)
 		if asked != 2 {
-			t.Errorf("asked for the key %d times, want once to look in the store and once to log in", asked)
+			t.Errorf("asked for the key %d times, want once to look in the store and once to log in",
+				asked)
 		}
-		old := newCache(t, looker, withStore(store), func(c *lookerauth.Config) { c.ClientID, c.ClientSecret = "old", "key" })
-		if _, err := old.ServiceAccount().Token(); !errors.Is(err, lookerauth.ErrBadCredentials) {
-			t.Errorf("the old account: %v", err)
-		}
+		old := newCache(t, looker, withStore(store), withKey("old", "key"))
+		failsWith(t, old.ServiceAccount(), lookerauth.ErrBadCredentials)
 	})
 }

@@ -1,11 +1,9 @@
 package lookerauth_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,21 +16,15 @@ func TestFleetLogsEachUserInOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		const processes, users = 8, 20
 		store := newMemoryStore()
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: 300 * time.Millisecond})
-		looker.Fail(lookertest.Login, -1, lookertest.Fault{Delay: 300 * time.Millisecond})
-		var hits uint64
-		var caches []*lookerauth.Cache
-		var wg sync.WaitGroup
-		for range processes {
-			cache := newCache(t, looker, withStore(store))
-			caches = append(caches, cache)
-			for i := range users {
-				wg.Go(func() { accessToken(t, cache.User(fmt.Sprint(i))) })
-			}
-		}
-		wg.Wait()
+		looker.Fail(lookertest.LoginUser, -1, delayed(300*time.Millisecond))
+		looker.Fail(lookertest.Login, -1, delayed(300*time.Millisecond))
+		fleet := newFleet(t, looker, processes, withStore(store))
+		together(processes*users, func(i int) {
+			accessToken(t, fleet[i/users].User(fmt.Sprint(i%users)))
+		})
 		checkCalls(t, looker, 1, users)
-		for _, cache := range caches {
+		var hits uint64
+		for _, cache := range fleet {
 			hits += cache.Stats().StoreHits
 		}
 		if want := uint64((processes - 1) * users); hits < want {
@@ -40,32 +32,26 @@ func TestFleetLogsEachUserInOnce(t *testing.T) {
 		}
 
 		// A process that starts now makes no login, not even the service account's.
-		late := newCache(t, looker, withStore(store))
-		for i := range users {
-			accessToken(t, late.User(fmt.Sprint(i)))
-		}
+		useUsers(t, newCache(t, looker, withStore(store)), users)
 		checkCalls(t, looker, 1, users)
 	})
 }
 
 func TestFirstToRefreshServesTheFleet(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		store := newMemoryStore()
-		var sources []*lookerauth.TokenSource
-		for range 5 {
-			source := newCache(t, looker, withStore(store)).ServiceAccount()
-			sources = append(sources, source)
-			accessToken(t, source)
+		fleet := newFleet(t, looker, 5, withStore(newMemoryStore()))
+		for _, cache := range fleet {
+			accessToken(t, cache.ServiceAccount())
 		}
 		time.Sleep(58 * time.Minute)
-		for _, source := range sources {
-			accessToken(t, source) // aging: served, and refreshed in the background
+		for _, cache := range fleet {
+			accessToken(t, cache.ServiceAccount()) // aging: served, and refreshed in the background
 		}
 		synctest.Wait()
 		checkCalls(t, looker, 2, 0)
-		first := accessToken(t, sources[0])
-		for _, source := range sources {
-			if accessToken(t, source) != first {
+		first := accessToken(t, fleet[0].ServiceAccount())
+		for _, cache := range fleet {
+			if accessToken(t, cache.ServiceAccount()) != first {
 				t.Error("two tokens in one fleet")
 			}
 		}
@@ -77,29 +63,29 @@ func TestTokenIsRefreshedBySomebodyOrExpires(t *testing.T) {
 		store := newMemoryStore()
 		one := newCache(t, looker, withStore(store)).ServiceAccount()
 		first := accessToken(t, one)
-		time.Sleep(59*time.Minute + 55*time.Second) // not usable any more, but stored for five seconds yet
+		// It is not usable any more, but stored for five seconds yet.
+		time.Sleep(59*time.Minute + 55*time.Second)
 		other := newCache(t, looker, withStore(store)).ServiceAccount()
 		if accessToken(t, other) == first {
 			t.Error("a token that expires in 5 s was taken from the store")
 		}
-		if n := len(store.names()); n != 1 {
-			t.Errorf("%d values in the store, want 1", n)
-		}
+		store.checkSize(t, 1)
 	})
 }
 
-func TestStoredTokenIsTheOneThatWasMinted(t *testing.T) {
+func TestStoredTokenIsTheOneThatWasIssued(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Second})
-		minted := must(newCache(t, looker, withStore(store)).ServiceAccount().Token())
+		looker.Fail(lookertest.Login, 1, delayed(time.Second))
+		issued := must(newCache(t, looker, withStore(store)).ServiceAccount().Token())
 		time.Sleep(time.Minute)
 		taken := must(newCache(t, looker, withStore(store)).ServiceAccount().Token())
-		if taken.AccessToken != minted.AccessToken || !taken.Expiry.Equal(minted.Expiry) || taken.Extra("token_type") != minted.Extra("token_type") {
-			t.Errorf("took %v, minted %v", taken, minted)
+		if taken.AccessToken != issued.AccessToken || !taken.Expiry.Equal(issued.Expiry) ||
+			taken.Extra("token_type") != issued.Extra("token_type") {
+			t.Errorf("took %v, issued was %v", taken, issued)
 		}
-		if expiry := store.values[store.names()[0]].expiry; !expiry.Equal(minted.Expiry) {
-			t.Errorf("it is stored until %v, but expires at %v", expiry, minted.Expiry)
+		if expiry := store.get(store.names()[0]).expiry; !expiry.Equal(issued.Expiry) {
+			t.Errorf("it is stored until %v, but expires at %v", expiry, issued.Expiry)
 		}
 	})
 }
@@ -111,14 +97,12 @@ func TestOlderStoredTokenIsNotTaken(t *testing.T) {
 		looker.SetTokenLife(24 * time.Hour)
 		service := newCache(t, looker, withStore(store)).ServiceAccount()
 		accessToken(t, service)
-		store.setFail(func(op string) error {
-			if op == "Put" {
-				return errors.New("READONLY")
-			}
-			return nil
-		})
+		store.failOn("Put", errors.New("READONLY"))
 		looker.SetTokenLife(time.Minute)
-		for _, aging := range []time.Duration{23*time.Hour + 56*time.Minute, 45 * time.Second} { // the first token, the second
+		for _, aging := range []time.Duration{
+			23*time.Hour + 56*time.Minute, // the first token
+			45 * time.Second,              // the second
+		} {
 			time.Sleep(aging)
 			accessToken(t, service)
 			synctest.Wait()
@@ -131,9 +115,10 @@ func TestTokenThatExpiredBeforeItCouldBeStoredIsNot(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		looker.SetTokenLife(time.Second)
-		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) {
-			cfg.AfterLogin = func(context.Context, string, *http.Client) error { time.Sleep(2 * time.Second); return nil }
-		})
+		cache := newCache(t, looker, withStore(store), afterLogin(func() error {
+			time.Sleep(2 * time.Second)
+			return nil
+		}))
 		_, _ = cache.ServiceAccount().Token()
 		if n := store.callsOf("Put"); n != 0 {
 			t.Errorf("%d values were put with a time to live that is over", n)
@@ -144,40 +129,28 @@ func TestTokenThatExpiredBeforeItCouldBeStoredIsNot(t *testing.T) {
 func TestRejectedTokenIsReplacedOnceForTheFleet(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: 300 * time.Millisecond})
-		var clients []*http.Client
-		for range 4 {
-			user := newCache(t, looker, withStore(store)).User("789")
-			accessToken(t, user)
-			clients = append(clients, user.Client())
+		looker.Fail(lookertest.LoginUser, -1, delayed(300*time.Millisecond))
+		fleet := newFleet(t, looker, 4, withStore(store))
+		for _, cache := range fleet {
+			accessToken(t, cache.User("789"))
 		}
 		time.Sleep(time.Minute)
 		looker.Revoke("789")
-		var wg sync.WaitGroup
-		for i := range 40 {
-			wg.Go(func() {
-				if got := whoAnswered(t, t.Context(), clients[i%4], looker.URL+"/api/4.0/looks"); got != "789" {
-					t.Errorf("answered as %q", got)
-				}
-			})
-		}
-		wg.Wait()
+		together(40, func(i int) {
+			answersAs(t, fleet[i%4].User("789").Client(), looker, "789")
+		})
 		checkCalls(t, looker, 1, 2)
 	})
 }
 
-func TestRejectedTokenLeavesTheStoreBeforeItsSuccessorIsThere(t *testing.T) {
+func TestRejectedTokenLeavesTheStoreBeforeItIsReplaced(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		user := newCache(t, looker, withStore(store)).User("789")
-		user.Invalidate(must(user.Token()))
-		looker.Fail(lookertest.LoginUser, 1, lookertest.Fault{Status: 403})
-		if _, err := user.Token(); !errors.Is(err, lookerauth.ErrForbidden) {
-			t.Errorf("got %v", err)
-		}
-		if n := len(store.names()); n != 1 { // the service account's
-			t.Errorf("%d values in the store, want 1", n)
-		}
+		invalidate(t, user)
+		looker.Fail(lookertest.LoginUser, 1, answered(403))
+		failsWith(t, user, lookerauth.ErrForbidden)
+		store.checkSize(t, 1) // the service account's
 	})
 }
 
@@ -186,22 +159,20 @@ func TestDeadReplacementFromTheStoreIsReplacedToo(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		one, other := newCache(t, looker, withStore(store)), newCache(t, looker, withStore(store))
-		sources := []func(*lookerauth.Cache) *lookerauth.TokenSource{
-			(*lookerauth.Cache).ServiceAccount, func(cache *lookerauth.Cache) *lookerauth.TokenSource { return cache.User("789") },
-		}
-		for _, source := range sources {
-			accessToken(t, source(one))
-			accessToken(t, source(other))
+		for _, pair := range [][2]*lookerauth.TokenSource{
+			{one.ServiceAccount(), other.ServiceAccount()},
+			{one.User("789"), other.User("789")},
+		} {
+			accessToken(t, pair[0])
+			accessToken(t, pair[1])
 			time.Sleep(time.Minute)
-			source(one).Invalidate(must(source(one).Token()))
-			accessToken(t, source(one))
+			invalidate(t, pair[0])
+			accessToken(t, pair[0])
 		}
 		time.Sleep(time.Minute)
 		looker.RevokeAll()
 		for range 5 {
-			if got := whoAnswered(t, t.Context(), other.User("789").Client(), looker.URL+"/api/4.0/looks"); got != "789" {
-				t.Errorf("answered as %q", got)
-			}
+			answersAs(t, other.User("789").Client(), looker, "789")
 			time.Sleep(2 * time.Second)
 		}
 	})
@@ -221,27 +192,21 @@ func TestRejectedTokenIsNotTakenAgain(t *testing.T) {
 	})
 }
 
-// One process is answered 401 where everybody is: that is no reason to kill the token which the others have from the Store.
+// One process is answered 401 where everybody is: that is no reason to revoke the token which the
+// others have from the Store.
 func TestEndpointThatAlwaysAnswers401HarmsNoOtherProcess(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		store := newMemoryStore()
-		var clients []*http.Client
-		for range 3 {
-			clients = append(clients, newCache(t, looker, withStore(store), maxUsers(1), func(cfg *lookerauth.Config) {
-				cfg.Transport = forbid(cfg.Transport, "/api/4.0/forbidden")
-			}).User("789").Client())
-		}
+		const forbidden = "/api/4.0/forbidden"
+		base := withTransport(forbid(looker.Transport(), forbidden))
+		fleet := newFleet(t, looker, 3, withStore(newMemoryStore()), maxUsers(1), base)
 		for range 60 {
-			for i, client := range clients {
-				whoAnswered(t, t.Context(), client, looker.URL+"/api/4.0/looks")
-				resp, err := client.Get(looker.URL + "/api/4.0/forbidden")
-				if err != nil {
-					t.Fatal(err)
-				}
-				resp.Body.Close()
+			for i, cache := range fleet {
+				client := cache.User("789").Client()
+				answersAs(t, client, looker, "789")
+				status := statusOf(t, client, looker.URL+forbidden)
 				synctest.Wait()
-				if resp.StatusCode != http.StatusUnauthorized {
-					t.Errorf("process %d: %s", i, resp.Status)
+				if status != http.StatusUnauthorized {
+					t.Errorf("process %d: %d", i, status)
 				}
 			}
 			time.Sleep(time.Second)
@@ -256,16 +221,14 @@ func TestReplacementByAClockThatIsBehindIsTaken(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, behind := newMemoryStore(), &steppedClock{}
 		behind.step(-time.Minute)
-		users := []*lookerauth.TokenSource{
-			newCache(t, looker, withStore(store)).User("789"),
-			newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.Clock = behind }).User("789"),
-		}
-		accessToken(t, users[0])
-		accessToken(t, users[1])
+		one := newCache(t, looker, withStore(store)).User("789")
+		other := newCache(t, looker, withStore(store), withClock(behind)).User("789")
+		accessToken(t, one)
+		accessToken(t, other)
 		time.Sleep(10 * time.Second)
 		looker.Revoke("789")
-		whoAnswered(t, t.Context(), users[1].Client(), looker.URL+"/api/4.0/looks")
-		whoAnswered(t, t.Context(), users[0].Client(), looker.URL+"/api/4.0/looks")
+		answersAs(t, other.Client(), looker, "789")
+		answersAs(t, one.Client(), looker, "789")
 		checkCalls(t, looker, 1, 2)
 	})
 }
@@ -274,7 +237,7 @@ func TestTokenOfAClockThatIsAheadIsTaken(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, ahead := newMemoryStore(), &steppedClock{}
 		ahead.step(10 * time.Second)
-		accessToken(t, newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.Clock = ahead }).ServiceAccount())
+		accessToken(t, newCache(t, looker, withStore(store), withClock(ahead)).ServiceAccount())
 		other := newCache(t, looker, withStore(store)).ServiceAccount()
 		for range 3 {
 			accessToken(t, other)
@@ -287,16 +250,17 @@ func TestTokenOfAClockThatIsAheadIsTaken(t *testing.T) {
 func TestFailingCredentialsAreHeldDown(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		sealed, asked := errors.New("the vault is sealed"), 0
-		cache := newCache(t, looker, withStore(newMemoryStore()), func(cfg *lookerauth.Config) {
-			cfg.Credentials = func(context.Context) (string, string, error) { asked++; return "", "", sealed }
+		vault := withCredentials(func() (string, string, error) {
+			asked++
+			return "", "", sealed
 		})
+		cache := newCache(t, looker, withStore(newMemoryStore()), vault)
 		for i := range 20 {
-			if _, err := cache.User(fmt.Sprint(i)).Token(); !errors.Is(err, sealed) {
-				t.Errorf("got %v", err)
-			}
+			failsWith(t, cache.User(fmt.Sprint(i)), sealed)
 		}
 		if n := cache.Stats().FailedLogins; asked != 1 || n != 1 {
-			t.Errorf("asked for the key %d times, %d failed logins; want the service account's one", asked, n)
+			t.Errorf("asked for the key %d times, %d failed logins; want the service account's one",
+				asked, n)
 		}
 	})
 }
@@ -305,7 +269,7 @@ func TestHeldDownServiceAccountCostsTheStoreLittle(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		user := newCache(t, looker, withStore(store)).User("789")
-		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 403})
+		looker.Fail(lookertest.Login, -1, answered(403))
 		for range 100 {
 			_, _ = user.Token()
 		}

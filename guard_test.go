@@ -2,7 +2,6 @@ package lookerauth_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -14,6 +13,30 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
+// plants are the ways to have a function of the user's do something before it does its own.
+var plants = map[string]func(cfg *lookerauth.Config, before func()){
+	"Transport": func(cfg *lookerauth.Config, before func()) {
+		base := cfg.Transport
+		cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			before()
+			return base.RoundTrip(req)
+		})
+	},
+	"Credentials": func(cfg *lookerauth.Config, before func()) {
+		clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
+		withCredentials(func() (string, string, error) {
+			before()
+			return clientID, clientSecret, nil
+		})(cfg)
+	},
+	"AfterLogin": func(cfg *lookerauth.Config, before func()) {
+		afterLogin(func() error {
+			before()
+			return nil
+		})(cfg)
+	},
+}
+
 func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 	const secret = "hunter2"
 	for how, breakDown := range map[string]func(){
@@ -22,28 +45,7 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 		"nil panic":     func() { panic(nil) },
 		"Goexit":        exit,
 	} {
-		for where, plant := range map[string]func(cfg *lookerauth.Config, breakOnce func()){
-			"Transport": func(cfg *lookerauth.Config, breakOnce func()) {
-				base := cfg.Transport
-				cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
-					breakOnce()
-					return base.RoundTrip(req)
-				})
-			},
-			"Credentials": func(cfg *lookerauth.Config, breakOnce func()) {
-				clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
-				cfg.Credentials = func(context.Context) (string, string, error) {
-					breakOnce()
-					return clientID, clientSecret, nil
-				}
-			},
-			"AfterLogin": func(cfg *lookerauth.Config, breakOnce func()) {
-				cfg.AfterLogin = func(context.Context, string, *http.Client) error {
-					breakOnce()
-					return nil
-				}
-			},
-		} {
+		for where, plant := range plants {
 			t.Run(where+" "+how, func(t *testing.T) {
 				simulate(t, func(t *testing.T, looker *lookertest.Server) {
 					var once sync.Once
@@ -57,17 +59,14 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 					for range 10 {
 						wg.Go(func() {
 							_, err := service.Token()
-							var failed *lookerauth.LoginError
-							if !errors.As(err, &failed) || strings.Contains(err.Error(), secret) {
+							if strings.Contains(loginError(t, err).Error(), secret) {
 								t.Errorf("got %v", err)
 							}
 						})
 					}
 					wg.Wait()
 					time.Sleep(time.Second) // the hold-down
-					if _, err := service.Token(); err != nil {
-						t.Errorf("the next login: %v", err)
-					}
+					accessToken(t, service)
 				})
 			})
 		}
@@ -76,12 +75,10 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 
 func TestPanicIsReportedWithItsPlace(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		service := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.Credentials = func(context.Context) (string, string, error) { panic("oh") }
-		}).ServiceAccount()
-		if _, err := service.Token(); err == nil || !strings.Contains(err.Error(), "panicked with a string in github.com/lookerauth/lookerauth_test.TestPanicIsReportedWithItsPlace") {
-			t.Errorf("got %v", err)
-		}
+		broken := withCredentials(func() (string, string, error) { panic("oh") })
+		_, err := newCache(t, looker, broken).ServiceAccount().Token()
+		checkErrorSays(t, err, "panicked with a string in "+
+			"github.com/lookerauth/lookerauth_test.TestPanicIsReportedWithItsPlace")
 	})
 }
 
@@ -89,20 +86,11 @@ func TestBrokenLoggerBreaksNothing(t *testing.T) {
 	for how, breakDown := range map[string]func(){"panic": func() { panic("oh") }, "Goexit": exit} {
 		t.Run(how, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Logger = slog.New(brokenHandler(breakDown)) })
+				broken := handlerFunc(func(context.Context, slog.Record) { breakDown() })
+				cache := newCache(t, looker, withLog(broken))
 				accessToken(t, cache.User("789"))
-				if err := cache.Close(t.Context()); err != nil {
-					t.Error(err)
-				}
+				closeCache(t, cache)
 			})
 		})
 	}
 }
-
-// brokenHandler is a log handler that does not survive an event.
-type brokenHandler func()
-
-func (h brokenHandler) Enabled(context.Context, slog.Level) bool  { return true }
-func (h brokenHandler) Handle(context.Context, slog.Record) error { h(); return nil }
-func (h brokenHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
-func (h brokenHandler) WithGroup(string) slog.Handler             { return h }

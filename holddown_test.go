@@ -1,7 +1,6 @@
 package lookerauth_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,14 +16,14 @@ import (
 func TestConcurrentCallersShareAFailure(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 503})
+		looker.Fail(lookertest.Login, -1, answered(503))
 		before := time.Now()
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
-				var failed *lookerauth.LoginError
-				if _, err := cache.ServiceAccount().Token(); !errors.As(err, &failed) || failed.StatusCode != 503 {
-					t.Errorf("got %v", err)
+				_, err := cache.ServiceAccount().Token()
+				if status := loginError(t, err).StatusCode; status != 503 {
+					t.Errorf("got %v, want the 503", err)
 				}
 			})
 		}
@@ -46,7 +45,7 @@ func TestConcurrentCallersShareAFailure(t *testing.T) {
 func TestHoldDownDoublesUpToHalfAMinute(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		service := newCache(t, looker).ServiceAccount()
-		looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 500})
+		looker.Fail(lookertest.Login, -1, answered(500))
 		for _, holdDown := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 			_, first := service.Token()
 			calls := looker.Calls(lookertest.Login)
@@ -60,7 +59,7 @@ func TestHoldDownDoublesUpToHalfAMinute(t *testing.T) {
 		accessToken(t, service)
 
 		// A success starts it all over.
-		looker.Fail(lookertest.Login, 3, lookertest.Fault{Status: 500})
+		looker.Fail(lookertest.Login, 3, answered(500))
 		time.Sleep(time.Hour)
 		if _, err := service.Token(); err == nil {
 			t.Error("no error")
@@ -71,7 +70,9 @@ func TestHoldDownDoublesUpToHalfAMinute(t *testing.T) {
 }
 
 func TestFailureThatWillNotPassHoldsDownForHalfAMinute(t *testing.T) {
-	for _, fault := range []lookertest.Fault{{Status: 400}, {Status: 403}, {Status: 404}, {Body: "<html>"}} {
+	for _, fault := range []lookertest.Fault{
+		answered(400), answered(403), answered(404), {Body: "<html>"},
+	} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			service := newCache(t, looker).ServiceAccount()
 			looker.Fail(lookertest.Login, 1, fault)
@@ -89,20 +90,17 @@ func TestFailureThatWillNotPassHoldsDownForHalfAMinute(t *testing.T) {
 func TestOldestFailureIsForgottenBeyondTenThousand(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var calls atomic.Int64
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
-				if req.Method == http.MethodPost && strings.Contains(req.URL.Path, "/login/") {
-					calls.Add(1)
-					return respond(http.StatusNotFound, nil, `{"message":"Not found"}`), nil
-				}
-				return looker.Transport().RoundTrip(req)
-			})
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodPost && strings.Contains(req.URL.Path, "/login/") {
+				calls.Add(1)
+				return respond(http.StatusNotFound, nil, `{"message":"Not found"}`), nil
+			}
+			return looker.Transport().RoundTrip(req)
 		})
+		cache := newCache(t, looker, withTransport(base))
 		ask := func(userID string) int64 {
 			before := calls.Load()
-			if _, err := cache.User(userID).Token(); !errors.Is(err, lookerauth.ErrUserNotFound) {
-				t.Errorf("got %v", err)
-			}
+			failsWith(t, cache.User(userID), lookerauth.ErrUserNotFound)
 			return calls.Load() - before
 		}
 		ask("first")
@@ -122,7 +120,7 @@ func TestOldestFailureIsForgottenBeyondTenThousand(t *testing.T) {
 func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.Login, 3, lookertest.Fault{Status: 503})
+		looker.Fail(lookertest.Login, 3, answered(503))
 		if _, err := cache.ServiceAccount().Token(); err == nil {
 			t.Error("no error")
 		}

@@ -1,8 +1,6 @@
 package lookerauth_test
 
 import (
-	"errors"
-	"fmt"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -34,7 +32,7 @@ func TestAgingTokenIsServedWhileOneLoginReplacesIt(t *testing.T) {
 		user := cache.User("789")
 		first := accessToken(t, user)
 		time.Sleep(59*time.Minute + 30*time.Second)
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: 2 * time.Second})
+		looker.Fail(lookertest.LoginUser, -1, delayed(2*time.Second))
 
 		before := time.Now()
 		for range 100 {
@@ -42,9 +40,7 @@ func TestAgingTokenIsServedWhileOneLoginReplacesIt(t *testing.T) {
 				t.Fatal("the aging token was not served")
 			}
 		}
-		if waited := time.Since(before); waited != 0 {
-			t.Errorf("callers waited %v", waited)
-		}
+		checkTook(t, before, 0)
 		time.Sleep(3 * time.Second)
 		if accessToken(t, user) == first {
 			t.Error("the aging token was not replaced")
@@ -61,15 +57,13 @@ func TestCallerWaitsForOneLoginAfterExpiry(t *testing.T) {
 		user := newCache(t, looker).User("789")
 		first := accessToken(t, user)
 		time.Sleep(3 * time.Hour)
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Second})
+		looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
 
 		before := time.Now()
 		if accessToken(t, user) == first {
 			t.Error("an expired token was served")
 		}
-		if waited := time.Since(before); waited != time.Second {
-			t.Errorf("waited %v, want the second that the login takes", waited)
-		}
+		checkTook(t, before, time.Second)
 		checkCalls(t, looker, 2, 2)
 	})
 }
@@ -82,19 +76,15 @@ func TestUnusedTokenIsNotRefreshed(t *testing.T) {
 	})
 }
 
-func TestTokensMintedTogetherAgeApart(t *testing.T) {
+func TestTokensIssuedTogetherAgeApart(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		const users = 200
-		for i := range users {
-			accessToken(t, cache.User(fmt.Sprint(i)))
-		}
+		useUsers(t, cache, users)
 		refreshed := map[time.Duration]uint64{}
 		for at := 54 * time.Minute; at <= 56*time.Minute; at += 30 * time.Second {
 			time.Sleep(at - time.Since(synctestEpoch))
-			for i := range users {
-				accessToken(t, cache.User(fmt.Sprint(i)))
-			}
+			useUsers(t, cache, users)
 			synctest.Wait()
 			refreshed[at] = cache.Stats().Refreshes
 		}
@@ -105,14 +95,15 @@ func TestTokensMintedTogetherAgeApart(t *testing.T) {
 			t.Errorf("%d of %d refreshes in the first two thirds of the spread", n, users)
 		}
 		if n := refreshed[56*time.Minute]; n != users+1 {
-			t.Errorf("%d refreshes at the end of the spread, want %d users and the service account", n, users)
+			t.Errorf("%d refreshes at its end, want %d users and the service account", n, users)
 		}
 	})
 }
 
 func TestAgingTakesAtMostAQuarterOfTheLife(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.SetTokenLife(400 * time.Second) // usable for 390, of which RefreshBefore alone would leave 90
+		// Usable for 390 seconds, of which RefreshBefore alone would leave 90 fresh.
+		looker.SetTokenLife(400 * time.Second)
 		cache := newCache(t, looker)
 		service := cache.ServiceAccount()
 		accessToken(t, service)
@@ -122,7 +113,7 @@ func TestAgingTakesAtMostAQuarterOfTheLife(t *testing.T) {
 		if n := cache.Stats().Refreshes; n != 0 {
 			t.Errorf("%d refreshes in the first three quarters of the life", n)
 		}
-		time.Sleep(22 * time.Second) // the window opens at 290, and a fifth of it later at the latest
+		time.Sleep(22 * time.Second) // the window opens at 290, or up to a fifth of it later
 		accessToken(t, service)
 		synctest.Wait()
 		if n := cache.Stats().Refreshes; n != 1 {
@@ -136,7 +127,8 @@ func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 		service := newCache(t, looker).ServiceAccount()
 		first := accessToken(t, service)
 		time.Sleep(54*time.Minute + 50*time.Second) // the refresh window opens
-		looker.Fail(lookertest.Login, -1, lookertest.Fault{Delay: time.Second, Status: 503})
+		outage := lookertest.Fault{Delay: time.Second, Status: 503}
+		looker.Fail(lookertest.Login, -1, outage)
 		for second := range 4 * 60 {
 			before := time.Now()
 			if accessToken(t, service) != first || time.Since(before) != 0 {
@@ -151,9 +143,7 @@ func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 		for range 32 { // the longest hold-down, and the second that the last failure took
 			before := time.Now()
 			accessToken(t, service)
-			if time.Since(before) != 0 {
-				t.Error("a caller waited for the refresh")
-			}
+			checkTook(t, before, 0)
 			time.Sleep(time.Second)
 		}
 		if accessToken(t, service) == first {
@@ -164,12 +154,9 @@ func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 
 func TestLifeStartsWhenTheLoginIsSent(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: 5 * time.Second})
+		looker.Fail(lookertest.Login, 1, delayed(5*time.Second))
 		sent := time.Now()
-		token, err := newCache(t, looker).ServiceAccount().Token()
-		if err != nil {
-			t.Fatal(err)
-		}
+		token := must(newCache(t, looker).ServiceAccount().Token())
 		if life := token.Expiry.Sub(sent); life != time.Hour {
 			t.Errorf("the token expires %v after its login was sent, want an hour", life)
 		}
@@ -201,17 +188,16 @@ func TestLifeOfATokenComesFromExpiresIn(t *testing.T) {
 	} {
 		t.Run(test.expiresIn, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				looker.Fail(lookertest.Login, 1, lookertest.Fault{Body: `{"access_token":"first","token_type":"Bearer",` + test.expiresIn + `}`})
+				body := `{"access_token":"first","token_type":"Bearer",` + test.expiresIn + `}`
+				looker.Fail(lookertest.Login, 1, answeredBody(body))
 				service := newCache(t, looker).ServiceAccount()
-				_, err := service.Token()
 				if test.usable == 0 {
-					if !errors.Is(err, lookerauth.ErrNotLooker) {
-						t.Errorf("got %v, want ErrNotLooker", err)
-					}
+					failsWith(t, service, lookerauth.ErrNotLooker)
 					return
 				}
+				accessToken(t, service)
 				// A refresh must not get in the way.
-				looker.Fail(lookertest.Login, -1, lookertest.Fault{Status: 503})
+				looker.Fail(lookertest.Login, -1, answered(503))
 				time.Sleep(test.usable - time.Millisecond)
 				if token, err := service.Token(); err != nil || token.AccessToken != "first" {
 					t.Errorf("not usable until %v: %v", test.usable, err)
@@ -247,7 +233,7 @@ func TestTokensLiveByAMockClock(t *testing.T) {
 func TestTokenOfTheFutureIsServedAndReplaced(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		steps := &steppedClock{}
-		service := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Clock = steps }).ServiceAccount()
+		service := newCache(t, looker, withClock(steps)).ServiceAccount()
 		first := accessToken(t, service)
 
 		steps.step(-5 * time.Hour)
@@ -270,7 +256,7 @@ func TestTokenOfTheFutureIsServedAndReplaced(t *testing.T) {
 func TestReplacedTokenStaysReplacedWhenTheClockIsSetForward(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		steps := &steppedClock{}
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Clock = steps })
+		cache := newCache(t, looker, withClock(steps))
 		one, other := cache.User("789"), cache.User("789")
 		accessToken(t, one)
 		first := accessToken(t, other)
@@ -284,7 +270,7 @@ func TestReplacedTokenStaysReplacedWhenTheClockIsSetForward(t *testing.T) {
 	})
 }
 
-func TestReplacedTokensAreForgotten(t *testing.T) {
+func TestReplacedTokensLeaveTheMemory(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
 		first := weak.Make(must(user.Token()))

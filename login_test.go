@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,9 +29,7 @@ func TestCallsOnTheWire(t *testing.T) {
 				user := cache.User("789")
 				token := accessToken(t, user)
 				service := accessToken(t, cache.ServiceAccount())
-				if err := user.Logout(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				logOut(t, user)
 				api, query := "/api/"+version, ""
 				if version == "" {
 					api = "/api/4.0"
@@ -39,17 +38,22 @@ func TestCallsOnTheWire(t *testing.T) {
 					query = "associative=false"
 				}
 				want := []seen{
-					{"POST", api + "/login", "", "application/x-www-form-urlencoded", "", "client_id=my+id&client_secret=s%26cret%3D"},
-					{"POST", api + "/login/789", query, "", "token " + service, ""},
-					{"DELETE", api + "/logout", "", "", "token " + token, ""},
+					{
+						method: "POST", path: api + "/login",
+						contentType: "application/x-www-form-urlencoded",
+						body:        "client_id=my+id&client_secret=s%26cret%3D",
+					},
+					{
+						method: "POST", path: api + "/login/789", query: query,
+						authorization: "token " + service,
+					},
+					{
+						method: "DELETE", path: api + "/logout",
+						authorization: "token " + token,
+					},
 				}
-				if len(calls) != len(want) {
-					t.Fatalf("calls: %+v", calls)
-				}
-				for i := range want {
-					if calls[i] != want[i] {
-						t.Errorf("got  %+v\nwant %+v", calls[i], want[i])
-					}
+				if !slices.Equal(calls, want) {
+					t.Errorf("got  %+v\nwant %+v", calls, want)
 				}
 			})
 		})
@@ -58,22 +62,24 @@ func TestCallsOnTheWire(t *testing.T) {
 
 func TestUserIDNeverChangesTheEndpoint(t *testing.T) {
 	for _, userID := range []string{
-		"../logout", "a/b", "1?associative=false", "1#x", "1;x=y", "%2e%2e", "%2E%2E%2Flogout", `..\logout`, "a b", "ü", "...", "\xff", "a:b@c",
+		"../logout", "a/b", "1?associative=false", "1#x", "1;x=y", "%2e%2e", "%2E%2E%2Flogout",
+		`..\logout`, "a b", "ü", "...", "\xff", "a:b@c",
 	} {
 		t.Run(userID, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				var calls []seen
-				cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = watch(cfg.Transport, &calls) })
+				cache := newCache(t, looker, withTransport(watch(looker.Transport(), &calls)))
 				accessToken(t, cache.User(userID))
 				last := calls[len(calls)-1]
 				id, ok := strings.CutPrefix(last.path, "/api/4.0/login/")
 				decoded, err := url.PathUnescape(id)
-				if !ok || err != nil || decoded != userID || strings.Contains(id, "/") || last.query != "" {
-					t.Errorf("sent to %s?%s", last.path, last.query)
+				if !ok || err != nil || decoded != userID || strings.Contains(id, "/") {
+					t.Errorf("sent to %s", last.path)
 				}
-				if n := looker.CallsAs(lookertest.LoginUser, userID); n != 1 {
-					t.Errorf("Looker saw %d logins of exactly this id", n)
+				if last.query != "" {
+					t.Errorf("sent with the query %s", last.query)
 				}
+				checkLogins(t, looker, userID, 1)
 			})
 		})
 	}
@@ -82,12 +88,10 @@ func TestUserIDNeverChangesTheEndpoint(t *testing.T) {
 func TestKeyDoesNotFollowARedirect(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var calls []seen
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = watch(cfg.Transport, &calls) })
+		cache := newCache(t, looker, withTransport(watch(looker.Transport(), &calls)))
 		for _, status := range []int{301, 302, 303, 307, 308} {
-			looker.Fail(lookertest.Login, 1, lookertest.Fault{Status: status, Header: http.Header{"Location": {looker.URL + "/elsewhere"}}})
-			if _, err := cache.ServiceAccount().Token(); !errors.Is(err, lookerauth.ErrNotLooker) {
-				t.Errorf("%d: got %v", status, err)
-			}
+			looker.Fail(lookertest.Login, 1, redirected(status, looker.URL+"/elsewhere"))
+			failsWith(t, cache.ServiceAccount(), lookerauth.ErrNotLooker)
 			time.Sleep(30 * time.Second)
 		}
 		if len(calls) != 5 {
@@ -100,9 +104,11 @@ func TestAnswersBecomeErrors(t *testing.T) {
 	html := func(status int) lookertest.Fault {
 		return lookertest.Fault{Status: status, Body: "<html>Sign in</html>"}
 	}
-	status := func(status int) lookertest.Fault { return lookertest.Fault{Status: status} }
-	body := func(body string) lookertest.Fault { return lookertest.Fault{Body: body} }
-	const hour = `"token_type":"Bearer","expires_in":3600}`
+	token := func(token string) lookertest.Fault {
+		return answeredBody(`{"access_token":` + token + `,"token_type":"Bearer","expires_in":3600}`)
+	}
+	const login, loginUser = lookertest.Login, lookertest.LoginUser
+	padding := strings.Repeat("x", 64<<10) // a body is read up to 64 KiB
 	none := errors.New("none of the sentinels")
 	for _, test := range []struct {
 		op     lookertest.Op
@@ -111,50 +117,50 @@ func TestAnswersBecomeErrors(t *testing.T) {
 		want   error
 		calls  int
 	}{
-		{lookertest.Login, status(404), 404, lookerauth.ErrBadCredentials, 1},
-		{lookertest.Login, status(401), 401, lookerauth.ErrBadCredentials, 1},
-		{lookertest.Login, html(404), 404, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, html(401), 401, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, status(400), 400, none, 1},
-		{lookertest.Login, status(403), 403, none, 1},
-		{lookertest.Login, html(200), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, lookertest.Fault{Status: 204}, 204, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, lookertest.Fault{Status: 302, Header: http.Header{"Location": {"https://sso.example/"}}}, 302, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`{"access_token":"ab`), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`null`), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`[]`), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`{"access_token":"",` + hour), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`{"access_token":7,` + hour), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`{"access_token":"a\r\nX-Admin: 1",` + hour), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`{"access_token":"a b",` + hour), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`{"access_token":"ü",` + hour), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, body(`{"padding":"` + strings.Repeat("x", 64<<10) + `","access_token":"a",` + hour), 200, lookerauth.ErrNotLooker, 1},
-		{lookertest.Login, status(500), 500, none, 3},
-		{lookertest.Login, html(502), 502, none, 3},
-		{lookertest.Login, lookertest.Fault{Drop: true}, 0, none, 3},
-		{lookertest.Login, status(429), 429, lookerauth.ErrRateLimited, 3},
-		{lookertest.LoginUser, status(404), 404, lookerauth.ErrUserNotFound, 1},
-		{lookertest.LoginUser, html(404), 404, lookerauth.ErrNotLooker, 1},
-		{lookertest.LoginUser, status(403), 403, lookerauth.ErrForbidden, 1},
-		{lookertest.LoginUser, html(403), 403, lookerauth.ErrNotLooker, 1},
-		{lookertest.LoginUser, status(401), 401, none, 2}, // the second with another token of the service account
-		{lookertest.LoginUser, status(503), 503, none, 3},
+		{login, answered(404), 404, lookerauth.ErrBadCredentials, 1},
+		{login, answered(401), 401, lookerauth.ErrBadCredentials, 1},
+		{login, html(404), 404, lookerauth.ErrNotLooker, 1},
+		{login, html(401), 401, lookerauth.ErrNotLooker, 1},
+		{login, answered(400), 400, none, 1},
+		{login, answered(403), 403, none, 1},
+		{login, html(200), 200, lookerauth.ErrNotLooker, 1},
+		{login, answered(204), 204, lookerauth.ErrNotLooker, 1},
+		{login, redirected(302, "https://sso.example/"), 302, lookerauth.ErrNotLooker, 1},
+		{login, answeredBody(`{"access_token":"ab`), 200, lookerauth.ErrNotLooker, 1},
+		{login, answeredBody(`null`), 200, lookerauth.ErrNotLooker, 1},
+		{login, answeredBody(`[]`), 200, lookerauth.ErrNotLooker, 1},
+		{login, token(`""`), 200, lookerauth.ErrNotLooker, 1},
+		{login, token(`7`), 200, lookerauth.ErrNotLooker, 1},
+		{login, token(`"a\r\nX-Admin: 1"`), 200, lookerauth.ErrNotLooker, 1},
+		{login, token(`"a b"`), 200, lookerauth.ErrNotLooker, 1},
+		{login, token(`"ü"`), 200, lookerauth.ErrNotLooker, 1},
+		{login, token(`"a","padding":"` + padding + `"`), 200, lookerauth.ErrNotLooker, 1},
+		{login, answered(500), 500, none, 3},
+		{login, html(502), 502, none, 3},
+		{login, lookertest.Fault{Drop: true}, 0, none, 3},
+		{login, answered(429), 429, lookerauth.ErrRateLimited, 3},
+		{loginUser, answered(404), 404, lookerauth.ErrUserNotFound, 1},
+		{loginUser, html(404), 404, lookerauth.ErrNotLooker, 1},
+		{loginUser, answered(403), 403, lookerauth.ErrForbidden, 1},
+		{loginUser, html(403), 403, lookerauth.ErrNotLooker, 1},
+		{loginUser, answered(401), 401, none, 2}, // one with another token of the service account
+		{loginUser, answered(503), 503, none, 3},
 	} {
 		t.Run(fmt.Sprint(test.op, test.fault), func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				cache := newCache(t, looker)
 				source, userID := cache.ServiceAccount(), ""
-				if test.op == lookertest.LoginUser {
+				if test.op == loginUser {
 					source, userID = cache.User("789"), "789"
 				}
 				looker.Fail(test.op, -1, test.fault)
 				_, err := source.Token()
-				var failed *lookerauth.LoginError
-				if !errors.As(err, &failed) {
-					t.Fatalf("got %v, want a *LoginError", err)
+				failed := loginError(t, err)
+				if failed.Op != string(test.op) || failed.UserID != userID {
+					t.Errorf("got the error of %s %s", failed.Op, failed.UserID)
 				}
-				if failed.Op != string(test.op) || failed.UserID != userID || failed.StatusCode != test.status {
-					t.Errorf("got %#v", failed)
+				if failed.StatusCode != test.status {
+					t.Errorf("status %d, want %d", failed.StatusCode, test.status)
 				}
 				for _, sentinel := range []error{
 					lookerauth.ErrBadCredentials, lookerauth.ErrForbidden, lookerauth.ErrUserNotFound,
@@ -180,10 +186,9 @@ func TestCredentialsAreAskedBeforeEachLogin(t *testing.T) {
 		key := [2]string{"old", "key"}
 		var failure error
 		looker.SetKey(key[0], key[1])
-		service := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.ClientID, cfg.ClientSecret = "", ""
-			cfg.Credentials = func(context.Context) (string, string, error) { return key[0], key[1], failure }
-		}).ServiceAccount()
+		service := newCache(t, looker, withCredentials(func() (string, string, error) {
+			return key[0], key[1], failure
+		})).ServiceAccount()
 		accessToken(t, service)
 
 		key = [2]string{"new", "key"}
@@ -193,9 +198,7 @@ func TestCredentialsAreAskedBeforeEachLogin(t *testing.T) {
 
 		failure = errors.New("the vault is sealed")
 		time.Sleep(time.Hour)
-		if _, err := service.Token(); !errors.Is(err, failure) {
-			t.Errorf("got %v", err)
-		}
+		failsWith(t, service, failure)
 		checkCalls(t, looker, 2, 0)
 	})
 }
@@ -211,8 +214,8 @@ func TestRejectedServiceAccountTokenIsReplaced(t *testing.T) {
 		// Within 10 seconds it is not replaced again: the user's login fails.
 		looker.Revoke(lookertest.ServiceAccount)
 		time.Sleep(10*time.Second - time.Nanosecond)
-		var failed *lookerauth.LoginError
-		if _, err := cache.User("790").Token(); !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized {
+		_, err := cache.User("790").Token()
+		if status := loginError(t, err).StatusCode; status != http.StatusUnauthorized {
 			t.Errorf("got %v, want the 401", err)
 		}
 		checkCalls(t, looker, 2, 3)
@@ -228,19 +231,17 @@ func TestServiceAccountsFailureIsTheUsersError(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 		looker.RevokeAll()
 		looker.SetKey("another", "key")
-		if _, err := cache.User("789").Token(); !errors.Is(err, lookerauth.ErrBadCredentials) {
-			t.Errorf("got %v, want ErrBadCredentials", err)
-		}
+		failsWith(t, cache.User("789"), lookerauth.ErrBadCredentials)
 	})
 }
 
 func TestUserLearnsThatTheServiceAccountsLoginTookTooLong(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Hour})
+		looker.Fail(lookertest.Login, 1, delayed(time.Hour))
 		_, err := cache.User("789").Token()
-		var failed *lookerauth.LoginError
-		if !errors.As(err, &failed) || failed.Op != "login" || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		checkError(t, err, context.DeadlineExceeded)
+		if loginError(t, err).Op != "login" || errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Second)

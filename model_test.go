@@ -124,14 +124,14 @@ func compareWithModel(t *testing.T, random *rand.Rand, looker *lookertest.Server
 		case "age":
 			time.Sleep(modelAged)
 		case "break":
-			looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Status: http.StatusTeapot}) // neither tried again nor final
+			looker.Fail(lookertest.LoginUser, -1, answered(http.StatusTeapot)) // neither tried again nor final
 			m.broken = true
 		case "mend":
 			looker.Fail(lookertest.LoginUser, 0, lookertest.Fault{})
 			m.broken = false
 		case "reject":
 			if m.held && m.now-m.sent < modelFresh && !m.closed {
-				user.Invalidate(must(user.Token()))
+				invalidate(t, user)
 				m.held = false
 			}
 		case "evict":

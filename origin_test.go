@@ -1,7 +1,6 @@
 package lookerauth_test
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -61,10 +60,8 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 	} {
 		t.Run(test.base+" "+test.request+" "+test.host, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-					cfg.BaseURL = test.base
-					cfg.Transport = answerLogins()
-				})
+				elsewhere := func(cfg *lookerauth.Config) { cfg.BaseURL = test.base }
+				cache := newCache(t, looker, elsewhere, withTransport(answerLogins()))
 				sent := false
 				base := roundTripper(func(req *http.Request) (*http.Response, error) {
 					sent = strings.HasPrefix(req.Header.Get("Authorization"), "token ")
@@ -76,8 +73,13 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 				}
 				req.Host = test.host
 				resp, err := cache.ServiceAccount().Transport(base).RoundTrip(req)
-				if test.ok && (err != nil || resp == nil || !sent) || !test.ok && (!errors.Is(err, lookerauth.ErrForeignOrigin) || sent) {
-					t.Errorf("got %v, token sent: %v", err, sent)
+				if sent != test.ok {
+					t.Errorf("the token was sent: %v", sent)
+				}
+				if !test.ok {
+					checkError(t, err, lookerauth.ErrForeignOrigin)
+				} else if err != nil || resp == nil {
+					t.Errorf("got %v, %v", resp, err)
 				}
 			})
 		})
@@ -88,10 +90,10 @@ func TestOpaqueAndMissingURLsAreRefused(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		transport := newCache(t, looker).ServiceAccount().Transport(nil)
 		base, _ := url.Parse(looker.URL)
-		for _, u := range []*url.URL{nil, {Scheme: base.Scheme, Host: base.Host, Opaque: "//evil.example/x"}} {
-			if _, err := transport.RoundTrip(&http.Request{URL: u}); !errors.Is(err, lookerauth.ErrForeignOrigin) {
-				t.Errorf("%v: got %v", u, err)
-			}
+		opaque := &url.URL{Scheme: base.Scheme, Host: base.Host, Opaque: "//evil.example/x"}
+		for _, u := range []*url.URL{nil, opaque} {
+			_, err := transport.RoundTrip(&http.Request{URL: u})
+			checkError(t, err, lookerauth.ErrForeignOrigin)
 		}
 	})
 }
@@ -113,9 +115,9 @@ func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
 	defer elsewhere.Close()
 	client := newCache(t, looker).User("789").Client()
 
-	redirect := lookertest.Fault{Status: http.StatusTemporaryRedirect, Header: http.Header{"Location": {elsewhere.URL + "/x"}}}
+	redirect := redirected(http.StatusTemporaryRedirect, elsewhere.URL+"/x")
 	looker.Fail(lookertest.Request, 1, redirect)
-	req, _ := http.NewRequest(http.MethodGet, looker.URL+"/api/4.0/looks", nil)
+	req, _ := http.NewRequest(http.MethodGet, looker.URL+looks, nil)
 	req.Header.Set("Authorization", "token of the caller's")
 	resp, err := client.Do(req)
 	if err != nil {
@@ -127,20 +129,15 @@ func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
 	}
 
 	// Whoever redirects back to Looker does not choose what the token is used for.
-	back = looker.URL + "/api/4.0/looks/1"
+	back = looker.URL + looks + "/1"
 	looker.Fail(lookertest.Request, 1, redirect)
-	resp, err = client.Get(looker.URL + "/api/4.0/looks")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("the way back was answered %s, want the 401 of a request without a token", resp.Status)
+	if status := statusOf(t, client, looker.URL+looks); status != http.StatusUnauthorized {
+		t.Errorf("the way back was answered %d, want the 401 of a request without a token", status)
 	}
 
 	// A redirect within Looker keeps it.
-	looker.Fail(lookertest.Request, 1, lookertest.Fault{Status: http.StatusFound, Header: http.Header{"Location": {"/api/4.0/other"}}})
-	resp, err = client.Get(looker.URL + "/api/4.0/looks")
+	looker.Fail(lookertest.Request, 1, redirected(http.StatusFound, "/api/4.0/other"))
+	resp, err = client.Get(looker.URL + looks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +151,7 @@ func TestTokenIsNotSentAgainOnceARedirectLedAway(t *testing.T) {
 		next := map[string]string{
 			looker.URL + "/1":            "https://elsewhere.example/",
 			"https://elsewhere.example/": looker.URL + "/2",
-			looker.URL + "/2":            looker.URL + "/3", // Looker's own redirect, on a way that somebody else chose
+			looker.URL + "/2":            looker.URL + "/3", // Looker's own, on another's way
 		}
 		var authorized []string
 		base := roundTripper(func(req *http.Request) (*http.Response, error) {

@@ -1,7 +1,6 @@
 package lookerauth_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -15,24 +14,22 @@ import (
 
 func TestMaxConcurrentLoginsBoundsTheCallsInFlight(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxConcurrentLogins = 4 })
+		cache := newCache(t, looker, maxConcurrentLogins(4))
 		accessToken(t, cache.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Second})
+		looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
 		before := time.Now()
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() { accessToken(t, cache.User(fmt.Sprint(i))) })
 		}
 		wg.Wait()
-		if took := time.Since(before); took != 5*time.Second {
-			t.Errorf("20 logins of one second, 4 at a time, took %v", took)
-		}
+		checkTook(t, before, 5*time.Second)
 	})
 }
 
 func TestOneSlotIsEnoughForAUsersLogin(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxConcurrentLogins = 1 })
+		cache := newCache(t, looker, maxConcurrentLogins(1))
 		accessToken(t, cache.User("789"))
 	})
 }
@@ -41,9 +38,9 @@ func TestRetryAfterIsWaitedOutByEveryLogin(t *testing.T) {
 	for _, header := range []string{"1", synctestEpoch.Add(time.Second).Format(http.TimeFormat)} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			cache := newCache(t, looker)
-			looker.Fail(lookertest.Login, 1, lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {header}}})
+			looker.Fail(lookertest.Login, 1, rateLimited(header))
 			before := time.Now()
-			go func() { _, _ = cache.ServiceAccount().Token() }()
+			tokenInBackground(cache.ServiceAccount())
 			synctest.Wait()
 			accessToken(t, cache.User("789"))
 			if took := time.Since(before); took < time.Second || took > 2*time.Second {
@@ -58,18 +55,16 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, 1, lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}})
+		looker.Fail(lookertest.LoginUser, 1, rateLimited("3600"))
 		before := time.Now()
 		for _, userID := range []string{"789", "790"} {
 			_, err := cache.User(userID).Token()
-			var failed *lookerauth.LoginError
-			if !errors.As(err, &failed) || !errors.Is(err, lookerauth.ErrRateLimited) || failed.RetryAfter != time.Hour || failed.UserID != userID {
-				t.Errorf("got %v", err)
+			checkError(t, err, lookerauth.ErrRateLimited)
+			if e := loginError(t, err); e.RetryAfter != time.Hour || e.UserID != userID {
+				t.Errorf("got %#v", e)
 			}
 		}
-		if took := time.Since(before); took != 0 {
-			t.Errorf("took %v", took)
-		}
+		checkTook(t, before, 0)
 		checkCalls(t, looker, 1, 1)
 		time.Sleep(time.Hour)
 		accessToken(t, cache.User("790"))
@@ -80,14 +75,10 @@ func TestShorterPauseDoesNotEndALongerOne(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
+		long, short := rateLimited("3600"), rateLimited("60")
+		short.Delay = time.Second
 		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
-			switch call.UserID {
-			case "long":
-				return &lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}}
-			case "short":
-				return &lookertest.Fault{Delay: time.Second, Status: 429, Header: http.Header{"Retry-After": {"60"}}}
-			}
-			return nil
+			return map[string]*lookertest.Fault{"long": &long, "short": &short}[call.UserID]
 		})
 		var wg sync.WaitGroup
 		for _, userID := range []string{"short", "long"} {
@@ -95,26 +86,20 @@ func TestShorterPauseDoesNotEndALongerOne(t *testing.T) {
 		}
 		wg.Wait()
 		time.Sleep(30 * time.Minute)
-		if _, err := cache.User("789").Token(); !errors.Is(err, lookerauth.ErrRateLimited) {
-			t.Errorf("half-way through the longer pause: %v", err)
-		}
+		failsWith(t, cache.User("789"), lookerauth.ErrRateLimited)
 	})
 }
 
 func TestQueuedLoginsHeedThePause(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.MaxConcurrentLogins = 2 })
+		cache := newCache(t, looker, maxConcurrentLogins(2))
 		accessToken(t, cache.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{
-			Delay: time.Second, Status: 429, Header: http.Header{"Retry-After": {"3600"}},
-		})
+		pause := rateLimited("3600")
+		pause.Delay = time.Second
+		looker.Fail(lookertest.LoginUser, -1, pause)
 		var wg sync.WaitGroup
 		for i := range 20 {
-			wg.Go(func() {
-				if _, err := cache.User(fmt.Sprint(i)).Token(); !errors.Is(err, lookerauth.ErrRateLimited) {
-					t.Errorf("got %v", err)
-				}
-			})
+			wg.Go(func() { failsWith(t, cache.User(fmt.Sprint(i)), lookerauth.ErrRateLimited) })
 		}
 		wg.Wait()
 		checkCalls(t, looker, 1, 2)
@@ -124,11 +109,9 @@ func TestQueuedLoginsHeedThePause(t *testing.T) {
 func TestPauseDoesNotOutliveAClockSetBack(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		steps := &steppedClock{}
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Clock = steps })
-		looker.Fail(lookertest.Login, 1, lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}})
-		if _, err := cache.ServiceAccount().Token(); !errors.Is(err, lookerauth.ErrRateLimited) {
-			t.Errorf("got %v", err)
-		}
+		cache := newCache(t, looker, withClock(steps))
+		looker.Fail(lookertest.Login, 1, rateLimited("3600"))
+		failsWith(t, cache.ServiceAccount(), lookerauth.ErrRateLimited)
 		steps.step(-48 * time.Hour)
 		accessToken(t, cache.ServiceAccount())
 	})

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,20 +21,16 @@ func TestRevokedTokenIsReplacedByOneLogin(t *testing.T) {
 	looker.Revoke("789")
 
 	client := user.Client()
-	var wg sync.WaitGroup
-	for range 500 {
-		wg.Go(func() {
-			resp, err := client.Post(looker.URL+"/api/4.0/looks", "text/plain", strings.NewReader("hello"))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if got := readAnswer(t, resp); got.UserID != "789" || got.Body != "hello" {
-				t.Errorf("answered %+v", got)
-			}
-		})
-	}
-	wg.Wait()
+	together(500, func(int) {
+		resp, err := client.Post(looker.URL+looks, "text/plain", strings.NewReader("hello"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if got := readAnswer(t, resp); got.UserID != "789" || got.Body != "hello" {
+			t.Errorf("answered %+v", got)
+		}
+	})
 	checkCalls(t, looker, 1, 2)
 	stats := cache.Stats()
 	if stats.Rejections != 1 || stats.Replays == 0 {
@@ -45,7 +40,9 @@ func TestRevokedTokenIsReplacedByOneLogin(t *testing.T) {
 
 func TestBodyThatCannotBeSentAgainGetsThe401(t *testing.T) {
 	broken := func() (io.ReadCloser, error) { return nil, errors.New("gone") }
-	for name, getBody := range map[string]func() (io.ReadCloser, error){"no GetBody": nil, "broken GetBody": broken} {
+	for name, getBody := range map[string]func() (io.ReadCloser, error){
+		"no GetBody": nil, "broken GetBody": broken,
+	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				user := newCache(t, looker).User("789")
@@ -53,7 +50,7 @@ func TestBodyThatCannotBeSentAgainGetsThe401(t *testing.T) {
 				looker.Revoke("789")
 				post := func() *http.Response {
 					body := &closeRecorder{Reader: strings.NewReader("hello")}
-					req, _ := http.NewRequest(http.MethodPost, looker.URL+"/api/4.0/looks", body)
+					req, _ := http.NewRequest(http.MethodPost, looker.URL+looks, body)
 					req.GetBody = getBody
 					resp, err := user.Client().Do(req)
 					if err != nil {
@@ -66,7 +63,9 @@ func TestBodyThatCannotBeSentAgainGetsThe401(t *testing.T) {
 				}
 				resp := post()
 				defer resp.Body.Close()
-				if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 401 || !strings.Contains(string(text), "Requires authentication.") {
+				text, err := io.ReadAll(resp.Body)
+				if err != nil || resp.StatusCode != http.StatusUnauthorized ||
+					!strings.Contains(string(text), "Requires authentication.") {
 					t.Errorf("%s: %s, %v", resp.Status, text, err)
 				}
 				if got := readAnswer(t, post()); got.UserID != "789" || got.Body != "hello" {
@@ -81,10 +80,10 @@ func TestBodyThatCannotBeSentAgainGetsThe401(t *testing.T) {
 func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		looker.Fail(lookertest.Request, -1, lookertest.Fault{Status: http.StatusUnauthorized})
+		looker.Fail(lookertest.Request, -1, answered(http.StatusUnauthorized))
 		client := user.Client()
 		post := func() {
-			resp, err := client.Post(looker.URL+"/api/4.0/looks", "text/plain", strings.NewReader("hello"))
+			resp, err := client.Post(looker.URL+looks, "text/plain", strings.NewReader("hello"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,9 +93,9 @@ func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 				t.Errorf("%s: %s", resp.Status, text)
 			}
 		}
-		for range 100 {
+		for range 100 { // in 10 seconds
 			post()
-			time.Sleep(10*time.Second/100 - time.Microsecond) // the last one comes just before the 10 seconds are over
+			time.Sleep(10*time.Second/100 - time.Microsecond) // the last one comes just within them
 		}
 		post()
 		checkCalls(t, looker, 1, 2)
@@ -113,22 +112,20 @@ func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 func TestRequestIsSentThreeTimesAtMost(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		user, other := newCache(t, looker, withStore(store)).User("789"), newCache(t, looker, withStore(store)).User("789")
+		user := newCache(t, looker, withStore(store)).User("789")
+		other := newCache(t, looker, withStore(store)).User("789")
 		sent := make(map[string]bool)
-		client := &http.Client{Transport: user.Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
 			sent[req.Header.Get("Authorization")] = true
 			time.Sleep(10 * time.Second)
-			other.Invalidate(must(other.Token()))
+			invalidate(t, other)
 			accessToken(t, other)
 			return respond(http.StatusUnauthorized, nil, ""), nil
-		}))}
-		resp, err := client.Get(looker.URL + "/api/4.0/looks")
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusUnauthorized || len(sent) != 3 {
-			t.Errorf("sent with %d tokens, and answered %s", len(sent), resp.Status)
+		})
+		client := &http.Client{Transport: user.Transport(base)}
+		status := statusOf(t, client, looker.URL+looks)
+		if status != http.StatusUnauthorized || len(sent) != 3 {
+			t.Errorf("sent with %d tokens, and answered %d", len(sent), status)
 		}
 	})
 }
@@ -136,7 +133,10 @@ func TestRequestIsSentThreeTimesAtMost(t *testing.T) {
 func TestReplayClosesThe401sBody(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		body := &closeRecorder{Reader: strings.NewReader("Requires authentication.")}
-		answers := []*http.Response{{StatusCode: http.StatusUnauthorized, Body: body}, respond(http.StatusOK, nil, "")}
+		answers := []*http.Response{
+			{StatusCode: http.StatusUnauthorized, Body: body},
+			respond(http.StatusOK, nil, ""),
+		}
 		base := roundTripper(func(*http.Request) (*http.Response, error) {
 			defer func() { answers = answers[1:] }()
 			return answers[0], nil
@@ -157,8 +157,8 @@ func TestFailedReplacementGivesThe401(t *testing.T) {
 		user := newCache(t, looker).User("789")
 		accessToken(t, user)
 		looker.Revoke("789")
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Status: http.StatusForbidden})
-		resp, err := user.Client().Post(looker.URL+"/api/4.0/looks", "text/plain", strings.NewReader("hello"))
+		looker.Fail(lookertest.LoginUser, -1, answered(http.StatusForbidden))
+		resp, err := user.Client().Post(looker.URL+looks, "text/plain", strings.NewReader("hello"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,8 +166,7 @@ func TestFailedReplacementGivesThe401(t *testing.T) {
 		if resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("got %s", resp.Status)
 		}
-		if _, err := user.Client().Get(looker.URL + "/api/4.0/looks"); !errors.Is(err, lookerauth.ErrForbidden) {
-			t.Errorf("the next request: %v", err)
-		}
+		_, err = user.Client().Get(looker.URL + looks) // the next request
+		checkError(t, err, lookerauth.ErrForbidden)
 	})
 }

@@ -17,20 +17,25 @@ func respond(status int, header http.Header, body string) *http.Response {
 	if header == nil {
 		header = http.Header{}
 	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body))}
+	return &http.Response{
+		StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)),
+	}
 }
 
-// answerLogins is a base that answers logins as Looker would, wherever they go, and knows no logout.
+// tokenAnswer is what Looker answers to a login.
+const tokenAnswer = `{"access_token":"4QDk","token_type":"Bearer","expires_in":3600}`
+
+// answerLogins is a base that answers logins as Looker would, wherever they go. It knows no logout.
 func answerLogins() http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.Method == http.MethodDelete {
 			return respond(http.StatusNoContent, nil, ""), nil
 		}
-		return respond(http.StatusOK, nil, `{"access_token":"t","token_type":"Bearer","expires_in":3600}`), nil
+		return respond(http.StatusOK, nil, tokenAnswer), nil
 	})
 }
 
-// forbid answers 401 to requests for this path.
+// forbid is a base that answers 401 to requests for this path.
 func forbid(base http.RoundTripper, path string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Path == path {
@@ -68,13 +73,16 @@ func watch(base http.RoundTripper, calls *[]seen) http.RoundTripper {
 	})
 }
 
-// webPort answers as Looker's web server does, and as a proxy that wants people to sign in.
+// webPort is a base that answers as Looker's web server does, and as a proxy that wants people to
+// sign in.
 func webPort(status int) http.RoundTripper {
 	return roundTripper(func(*http.Request) (*http.Response, error) {
-		return respond(status, http.Header{"Content-Type": {"text/html"}}, "<!doctype html>\n<title>Sign in</title>"), nil
+		header := http.Header{"Content-Type": {"text/html"}}
+		return respond(status, header, "<!doctype html>\n<title>Sign in</title>"), nil
 	})
 }
 
+// closeRecorder is a body that knows whether it was closed.
 type closeRecorder struct {
 	io.Reader
 	closed bool
@@ -82,6 +90,7 @@ type closeRecorder struct {
 
 func (r *closeRecorder) Close() error { r.closed = true; return nil }
 
+// idler is a base that counts how often its idle connections were closed.
 type idler struct {
 	http.RoundTripper
 	closed int

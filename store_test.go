@@ -1,21 +1,18 @@
 package lookerauth_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
 func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 	for name, fail := range map[string]func(string) error{
-		"error":  func(string) error { return errors.New("connection refused") },
+		"error":  func(string) error { return errRefused },
 		"panic":  func(string) error { panic("oh") },
 		"Goexit": func(string) error { exit(); return nil },
 		"slow":   func(string) error { time.Sleep(time.Minute); return nil },
@@ -23,13 +20,11 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				store := newMemoryStore()
-				store.setFail(fail)
-				var log bytes.Buffer
-				cache := newCache(t, looker, withStore(store), logOf(&log))
+				store.onCall(fail)
+				var log eventLog
+				cache := newCache(t, looker, withStore(store), withLog(&log))
 				before := time.Now()
-				for i := range 10 {
-					accessToken(t, cache.User(fmt.Sprint(i)))
-				}
+				useUsers(t, cache, 10)
 				if waited := time.Since(before); waited > 750*time.Millisecond {
 					t.Errorf("the logins took %v", waited)
 				}
@@ -37,16 +32,13 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 					t.Errorf("the store was asked %d times, want once as it is left alone then", n)
 				}
 
-				store.setFail(nil)
+				store.works()
 				time.Sleep(5 * time.Second)
 				accessToken(t, cache.User("11"))
-				if n := len(store.names()); n != 1 {
-					t.Errorf("%d values in the store after it has come back, want 1", n)
-				}
-				failed, works := strings.Count(log.String(), "store failed"), strings.Count(log.String(), "store works again")
-				if n := cache.Stats().StoreErrors; n != 1 || failed != 1 || works != 1 {
-					t.Errorf("%d errors counted; logged:\n%s", n, log.String())
-				}
+				store.checkSize(t, 1) // it is used again
+				log.check(t, "store failed", 1)
+				log.check(t, "store works again", 1)
+				checkStoreErrors(t, cache, 1)
 				time.Sleep(time.Minute)
 			})
 		})
@@ -56,7 +48,9 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 // The Store here does not even heed its context.
 func TestSlowOperationOfTheStoreIsNotWaitedFor(t *testing.T) {
 	for op, longest := range map[string]time.Duration{
-		"Get": 750 * time.Millisecond, "Put": 750 * time.Millisecond, "Delete": 750 * time.Millisecond,
+		"Get":    750 * time.Millisecond,
+		"Put":    750 * time.Millisecond,
+		"Delete": 750 * time.Millisecond,
 		"Lock":   5 * time.Second,
 		"unlock": time.Second, // by the next login, which waits for the lock
 	} {
@@ -65,7 +59,7 @@ func TestSlowOperationOfTheStoreIsNotWaitedFor(t *testing.T) {
 				store := newMemoryStore()
 				cache := newCache(t, looker, withStore(store))
 				user := cache.User("789")
-				store.setFail(func(failing string) error {
+				store.onCall(func(failing string) error {
 					if failing == op {
 						time.Sleep(time.Second)
 					}
@@ -73,7 +67,7 @@ func TestSlowOperationOfTheStoreIsNotWaitedFor(t *testing.T) {
 				})
 				before := time.Now()
 				accessToken(t, user)
-				user.Invalidate(must(user.Token()))
+				invalidate(t, user)
 				accessToken(t, user)
 				if waited := time.Since(before); waited > longest {
 					t.Errorf("two logins took %v", waited)
@@ -85,12 +79,16 @@ func TestSlowOperationOfTheStoreIsNotWaitedFor(t *testing.T) {
 }
 
 func TestSlowStoreLeavesTimeForTheLogin(t *testing.T) {
-	for _, delay := range []time.Duration{240 * time.Millisecond, 700 * time.Millisecond} { // a little less, and more, than is waited for
+	for _, delay := range []time.Duration{
+		240 * time.Millisecond, // a little less than is waited for
+		700 * time.Millisecond, // more
+	} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			store := newMemoryStore()
-			store.setFail(func(string) error { time.Sleep(delay); return nil })
-			looker.FailFunc(func(lookertest.Call) *lookertest.Fault { return &lookertest.Fault{Delay: 300 * time.Millisecond} })
-			cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.LoginTimeout = 4 * time.Second })
+			store.onCall(func(string) error { time.Sleep(delay); return nil })
+			slow := delayed(300 * time.Millisecond)
+			looker.FailFunc(func(lookertest.Call) *lookertest.Fault { return &slow })
+			cache := newCache(t, looker, withStore(store), loginTimeout(4*time.Second))
 			accessToken(t, cache.User("789"))
 			time.Sleep(time.Minute)
 		})
@@ -99,58 +97,56 @@ func TestSlowStoreLeavesTimeForTheLogin(t *testing.T) {
 
 func TestStoreIsLeftAloneAfterEveryError(t *testing.T) {
 	for _, op := range []string{"Get", "Lock", "Put"} {
-		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			store := newMemoryStore()
-			calls := func() int { return store.callsOf("Get") + store.callsOf("Lock") + store.callsOf("Put") }
-			cache := newCache(t, looker, withStore(store))
-			accessToken(t, cache.ServiceAccount())
-			store.setFail(func(called string) error {
-				if called == op {
-					return errors.New("connection refused")
+		t.Run(op, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				store := newMemoryStore()
+				calls := func() int {
+					return store.callsOf("Get") + store.callsOf("Lock") + store.callsOf("Put")
 				}
-				return nil
+				cache := newCache(t, looker, withStore(store))
+				accessToken(t, cache.ServiceAccount())
+				store.failOn(op, errRefused)
+				for i := range 3 {
+					accessToken(t, cache.User(fmt.Sprint(i)))
+					synctest.Wait()
+					before := calls()
+					time.Sleep(5*time.Second - time.Nanosecond)
+					accessToken(t, cache.User(fmt.Sprint(100+i)))
+					if calls() != before {
+						t.Errorf("%s failed, and less than 5 seconds later the store was called", op)
+					}
+					time.Sleep(time.Nanosecond)
+				}
+				checkStoreErrors(t, cache, 3)
 			})
-			for i := range 3 {
-				accessToken(t, cache.User(fmt.Sprint(i)))
-				synctest.Wait()
-				before := calls()
-				time.Sleep(5*time.Second - time.Nanosecond)
-				accessToken(t, cache.User(fmt.Sprint(100+i)))
-				if calls() != before {
-					t.Errorf("%s failed, and less than 5 seconds later the store was called", op)
-				}
-				time.Sleep(time.Nanosecond)
-			}
-			if n := cache.Stats().StoreErrors; n != 3 {
-				t.Errorf("%s: %d errors were counted, want 3", op, n)
-			}
 		})
 	}
 }
 
 func TestStoreThatCannotBeWrittenIsLoggedOnce(t *testing.T) {
 	for name, fails := range map[string]func(store *memoryStore, op string) bool{
-		"read only":        func(_ *memoryStore, op string) bool { return op != "Get" },
-		"hardly read, too": func(store *memoryStore, op string) bool { return op == "Put" || store.callsOf("Get")%3 == 0 },
+		"read only": func(_ *memoryStore, op string) bool { return op != "Get" },
+		"hardly read, too": func(store *memoryStore, op string) bool {
+			return op == "Put" || store.callsOf("Get")%3 == 0
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				store := newMemoryStore()
-				store.setFail(func(op string) error {
+				store.onCall(func(op string) error {
 					if fails(store, op) {
 						return errors.New("READONLY")
 					}
 					return nil
 				})
-				var log bytes.Buffer
-				cache := newCache(t, looker, withStore(store), logOf(&log))
+				var log eventLog
+				cache := newCache(t, looker, withStore(store), withLog(&log))
 				for i := range 20 {
 					accessToken(t, cache.User(fmt.Sprint(i)))
 					time.Sleep(10 * time.Second)
 				}
-				if n := strings.Count(log.String(), "store failed"); n != 1 || strings.Contains(log.String(), "works again") {
-					t.Errorf("logged:\n%s", log.String())
-				}
+				log.check(t, "store failed", 1)
+				log.check(t, "works again", 0)
 			})
 		})
 	}
@@ -160,53 +156,41 @@ func TestStoreThatCannotBeWrittenIsLoggedOnce(t *testing.T) {
 func TestOutageIsLoggedAfterADeleteThatFailed(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		var log bytes.Buffer
-		cache := newCache(t, looker, withStore(store), logOf(&log))
+		var log eventLog
+		cache := newCache(t, looker, withStore(store), withLog(&log))
 		user := cache.User("789")
-		user.Invalidate(must(user.Token()))
-		store.setFail(func(op string) error {
-			if op == "Delete" {
-				return errors.New("a moment's failure")
-			}
-			return nil
-		})
+		invalidate(t, user)
+		store.failOn("Delete", errors.New("a moment's failure"))
 		accessToken(t, user)
 		synctest.Wait()
-		store.setFail(nil)
+		store.works()
 		time.Sleep(5 * time.Second)
 		accessToken(t, cache.User("790"))
-		if failed, works := strings.Count(log.String(), "store failed"), strings.Count(log.String(), "works again"); failed != 1 || works != 1 {
-			t.Errorf("logged:\n%s", log.String())
-		}
-		store.setFail(func(string) error { return errors.New("down") })
+		log.check(t, "store failed", 1)
+		log.check(t, "works again", 1)
+		store.fail(errors.New("down"))
 		accessToken(t, cache.User("791"))
-		if n := strings.Count(log.String(), "store failed"); n != 2 {
-			t.Errorf("logged:\n%s", log.String())
-		}
+		log.check(t, "store failed", 2)
 	})
 }
 
 func TestStoreIsNotToBlameForACallThatCloseCutShort(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, withStore(hungGet{newMemoryStore()}))
-		go func() { _, _ = cache.User("789").Token() }()
+		tokenInBackground(cache.User("789"))
 		synctest.Wait()
-		if err := cache.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if n := cache.Stats().StoreErrors; n != 0 {
-			t.Errorf("%d errors were counted", n)
-		}
+		closeCache(t, cache)
+		checkStoreErrors(t, cache, 0)
 	})
 }
 
 func TestStoreIsUsedAfterTheClockWasSetBack(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, clock := newMemoryStore(), &steppedClock{}
-		cache := newCache(t, looker, withStore(store), func(cfg *lookerauth.Config) { cfg.Clock = clock })
-		store.setFail(func(string) error { return errors.New("connection refused") })
+		cache := newCache(t, looker, withStore(store), withClock(clock))
+		store.fail(errRefused)
 		accessToken(t, cache.ServiceAccount())
-		store.setFail(nil)
+		store.works()
 		clock.step(-5 * time.Hour)
 		accessToken(t, cache.User("789"))
 		if len(store.names()) == 0 {

@@ -3,11 +3,9 @@ package lookerauth_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,17 +22,11 @@ func TestConcurrentFirstRequestsLogInOncePerUser(t *testing.T) {
 	cache := newCache(t, looker)
 	client := &http.Client{Transport: cache.Transport(nil)}
 
-	var wg sync.WaitGroup
-	for i := range 400 {
-		wg.Go(func() {
-			user := fmt.Sprint(i % 20)
-			ctx := lookerauth.WithUser(t.Context(), user)
-			if got := whoAnswered(t, ctx, client, looker.URL+"/api/4.0/looks"); got != user {
-				t.Errorf("request of user %s was answered as %q", user, got)
-			}
-		})
-	}
-	wg.Wait()
+	together(400, func(i int) {
+		user := fmt.Sprint(i % 20)
+		ctx := lookerauth.WithUser(t.Context(), user)
+		answersContextAs(t, ctx, client, looker, user)
+	})
 	checkCalls(t, looker, 1, 20)
 }
 
@@ -46,10 +38,10 @@ func TestHandlesOfOneUserShareItsToken(t *testing.T) {
 		if accessToken(t, other) != first {
 			t.Error("two tokens")
 		}
-		other.Invalidate(must(other.Token()))
+		invalidate(t, other)
 		second := accessToken(t, one)
 		if second == first || accessToken(t, other) != second {
-			t.Error("a handle serves a token that was dropped")
+			t.Error("a handle serves a token that was invalidated")
 		}
 		time.Sleep(59 * time.Minute)
 		accessToken(t, one)
@@ -63,10 +55,7 @@ func TestHandlesOfOneUserShareItsToken(t *testing.T) {
 func TestTokenIsOneForOAuth2(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var source oauth2.TokenSource = newCache(t, looker).User("789")
-		token, err := source.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
+		token := must(source.Token())
 		if want := time.Now().Add(time.Hour); !token.Expiry.Equal(want) {
 			t.Errorf("expires at %v, want the true %v", token.Expiry, want)
 		}
@@ -83,10 +72,11 @@ func TestTokenIsOneForOAuth2(t *testing.T) {
 
 func TestTokenTypeIsWhatLookerSaid(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.Fail(lookertest.Login, 1, lookertest.Fault{Body: `{"access_token":"a","token_type":"token","expires_in":3600}`})
-		token, err := newCache(t, looker).ServiceAccount().Token()
-		if err != nil || token.Extra("token_type") != "token" {
-			t.Errorf("token_type is %v, error %v", token.Extra("token_type"), err)
+		body := `{"access_token":"a","token_type":"token","expires_in":3600}`
+		looker.Fail(lookertest.Login, 1, answeredBody(body))
+		token := must(newCache(t, looker).ServiceAccount().Token())
+		if got := token.Extra("token_type"); got != "token" {
+			t.Errorf("token_type is %v", got)
 		}
 	})
 }
@@ -95,10 +85,7 @@ func TestTokenTypeIsWhatLookerSaid(t *testing.T) {
 func TestExpiryHasNoMonotonicTime(t *testing.T) {
 	looker := lookertest.NewInMemoryServer(nil)
 	defer looker.Close()
-	token, err := newCache(t, looker).User("789").Token()
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := must(newCache(t, looker).User("789").Token())
 	if token.Expiry != token.Expiry.Round(0) {
 		t.Errorf("%v stops while a machine sleeps, and tokens age all the same", token.Expiry)
 	}
@@ -107,15 +94,12 @@ func TestExpiryHasNoMonotonicTime(t *testing.T) {
 func TestReuseTokenSourcesOfOneUserDoNotRace(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Go(func() {
-				if token, err := oauth2.ReuseTokenSource(nil, user).Token(); err != nil || !token.Valid() { // writes to the token
-					t.Errorf("got %v, %v", token, err)
-				}
-			})
-		}
-		wg.Wait()
+		together(10, func(int) {
+			token, err := oauth2.ReuseTokenSource(nil, user).Token() // writes to the token
+			if err != nil || !token.Valid() {
+				t.Errorf("got %v, %v", token, err)
+			}
+		})
 		checkCalls(t, looker, 1, 1)
 	})
 }
@@ -123,13 +107,13 @@ func TestReuseTokenSourcesOfOneUserDoNotRace(t *testing.T) {
 func TestFreshTokenCostsNoAllocation(t *testing.T) {
 	looker := lookertest.NewInMemoryServer(nil)
 	defer looker.Close()
-	cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins() })
+	cache := newCache(t, looker, withTransport(answerLogins()))
 	kept, ctx := cache.User("789"), t.Context()
-	for name, get := range map[string]func() (*oauth2.Token, error){
-		"a kept TokenSource": func() (*oauth2.Token, error) { return kept.TokenContext(ctx) },
-		"a user's id":        func() (*oauth2.Token, error) { return cache.User("789").TokenContext(ctx) },
+	for name, get := range map[string]func(){
+		"a kept TokenSource": func() { must(kept.TokenContext(ctx)) },
+		"a user's id":        func() { must(cache.User("789").TokenContext(ctx)) },
 	} {
-		if n := testing.AllocsPerRun(100, func() { must(get()) }); n != 0 {
+		if n := testing.AllocsPerRun(100, get); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
@@ -138,7 +122,7 @@ func TestFreshTokenCostsNoAllocation(t *testing.T) {
 func TestCallerLeavesWhenItsContextEndsAndTheLoginIsKept(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		looker.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: 700 * time.Millisecond})
+		looker.Fail(lookertest.LoginUser, -1, delayed(700*time.Millisecond))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 
@@ -146,13 +130,9 @@ func TestCallerLeavesWhenItsContextEndsAndTheLoginIsKept(t *testing.T) {
 		if _, err := user.TokenContext(ctx); err != context.DeadlineExceeded {
 			t.Errorf("got %v, want the context's own error", err)
 		}
-		if waited := time.Since(before); waited != 100*time.Millisecond {
-			t.Errorf("left after %v", waited)
-		}
+		checkTook(t, before, 100*time.Millisecond)
 		accessToken(t, user)
-		if waited := time.Since(before); waited != 700*time.Millisecond {
-			t.Errorf("the next caller had its token after %v", waited)
-		}
+		checkTook(t, before, 700*time.Millisecond)
 		checkCalls(t, looker, 1, 1)
 	})
 }
@@ -172,30 +152,25 @@ func TestEndedContextStartsNoLogin(t *testing.T) {
 func TestInvalidUserIDIsRefusedWithoutACall(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		for _, userID := range []string{"", ".", "..", "a\nb", "\x00", "\u0085", strings.Repeat("x", 256)} {
+		for _, userID := range []string{
+			"", ".", "..", "a\nb", "\x00", "\u0085", strings.Repeat("x", 256),
+		} {
 			user := cache.User(userID)
-			if _, err := user.Token(); !errors.Is(err, lookerauth.ErrInvalidUserID) {
-				t.Errorf("%q: got %v", userID, err)
-			}
-			if err := user.Logout(t.Context()); !errors.Is(err, lookerauth.ErrInvalidUserID) {
-				t.Errorf("Logout of %q: got %v", userID, err)
-			}
+			failsWith(t, user, lookerauth.ErrInvalidUserID)
+			checkError(t, user.Logout(t.Context()), lookerauth.ErrInvalidUserID)
 		}
 		checkCalls(t, looker, 0, 0)
 	})
 }
 
-func TestInvalidateDropsOnlyTheCurrentToken(t *testing.T) {
+func TestOnlyTheCurrentTokenIsInvalidated(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		first, err := user.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
+		first := must(user.Token())
 		user.Invalidate(nil)
 		user.Invalidate(&oauth2.Token{AccessToken: "another"})
 		if accessToken(t, user) != first.AccessToken {
-			t.Error("the token was dropped for another one's sake")
+			t.Error("the token was invalidated for another one's sake")
 		}
 		user.Invalidate(first)
 		second := accessToken(t, user)
@@ -204,7 +179,7 @@ func TestInvalidateDropsOnlyTheCurrentToken(t *testing.T) {
 		}
 		user.Invalidate(first)
 		if accessToken(t, user) != second {
-			t.Error("the token was dropped for its predecessor's sake")
+			t.Error("the token was invalidated for the sake of the one that it replaced")
 		}
 	})
 }
@@ -214,44 +189,36 @@ func TestCacheIsSafeForConcurrentUse(t *testing.T) {
 		cache := newCache(t, looker, maxUsers(5))
 		looker.SetTokenLife(20 * time.Second)
 		client := &http.Client{Transport: cache.Transport(nil)}
-		var wg sync.WaitGroup
-		for worker := range 8 {
-			wg.Go(func() {
-				for i := range 300 {
-					user := fmt.Sprint((worker + i) % 9)
-					switch source := cache.User(user); i % 60 {
-					case 20:
-						looker.Revoke(user)
-					case 40:
-						_ = source.Logout(t.Context())
-					case 50:
-						source.Invalidate(must(source.Token()))
-					}
-					ctx := lookerauth.WithUser(t.Context(), user)
-					req, _ := http.NewRequestWithContext(ctx, http.MethodGet, looker.URL+"/api/4.0/looks", nil)
-					resp, err := client.Do(req)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					var a answer
-					_ = json.NewDecoder(resp.Body).Decode(&a)
-					resp.Body.Close()
-					if resp.StatusCode == http.StatusOK && a.UserID != user {
-						t.Errorf("user %s was answered as %q", user, a.UserID)
-					}
-					_ = cache.Stats()
-					time.Sleep(time.Duration(worker+1) * 100 * time.Millisecond)
+		together(8, func(worker int) {
+			for i := range 300 {
+				user := fmt.Sprint((worker + i) % 9)
+				switch source := cache.User(user); i % 60 {
+				case 20:
+					looker.Revoke(user)
+				case 40:
+					_ = source.Logout(t.Context())
+				case 50:
+					invalidate(t, source)
 				}
-			})
-		}
-		wg.Wait()
+				ctx := lookerauth.WithUser(t.Context(), user)
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, looker.URL+looks, nil)
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var a answer
+				_ = json.NewDecoder(resp.Body).Decode(&a)
+				resp.Body.Close()
+				if resp.StatusCode == http.StatusOK && a.UserID != user {
+					t.Errorf("user %s was answered as %q", user, a.UserID)
+				}
+				_ = cache.Stats()
+				time.Sleep(time.Duration(worker+1) * 100 * time.Millisecond)
+			}
+		})
 		synctest.Wait()
-		if err := cache.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if alive := looker.Alive(); len(alive) != 0 {
-			t.Errorf("alive at Looker: %v", alive)
-		}
+		closeCache(t, cache)
+		checkNoneAlive(t, looker)
 	})
 }

@@ -17,15 +17,12 @@ import (
 func TestIdentityComesFromTheContext(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		client := &http.Client{Transport: newCache(t, looker).Transport(nil)}
-		for want, ctx := range map[string]context.Context{
-			"789":                       lookerauth.WithUser(t.Context(), "789"),
-			"790":                       lookerauth.WithUser(lookerauth.WithServiceAccount(t.Context()), "790"),
-			lookertest.ServiceAccountID: lookerauth.WithServiceAccount(lookerauth.WithUser(t.Context(), "789")),
-		} {
-			if got := whoAnswered(t, ctx, client, looker.URL+"/api/4.0/looks"); got != want {
-				t.Errorf("answered as %q, want %q", got, want)
-			}
-		}
+		asUser := lookerauth.WithUser(t.Context(), "789")
+		answersContextAs(t, asUser, client, looker, "789")
+		asService := lookerauth.WithServiceAccount(asUser)
+		answersContextAs(t, asService, client, looker, lookertest.ServiceAccountID)
+		asAnother := lookerauth.WithUser(asService, "790")
+		answersContextAs(t, asAnother, client, looker, "790")
 	})
 }
 
@@ -34,13 +31,12 @@ func TestRequestWithoutIdentityIsRefused(t *testing.T) {
 		client := &http.Client{Transport: newCache(t, looker).Transport(nil)}
 		for ctx, want := range map[context.Context]error{
 			t.Context():                          lookerauth.ErrNoIdentity,
-			lookerauth.WithUser(t.Context(), ""): lookerauth.ErrInvalidUserID, // and not the service account
+			lookerauth.WithUser(t.Context(), ""): lookerauth.ErrInvalidUserID, // no service account
 		} {
 			body := &closeRecorder{Reader: strings.NewReader("body")}
-			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, looker.URL+"/api/4.0/looks", body)
-			if _, err := client.Do(req); !errors.Is(err, want) {
-				t.Errorf("got %v, want %v", err, want)
-			}
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, looker.URL+looks, body)
+			_, err := client.Do(req)
+			checkError(t, err, want)
 			if !body.closed {
 				t.Error("the body was not closed")
 			}
@@ -55,9 +51,7 @@ func TestSourcesTransportIgnoresTheContextsIdentity(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		ctx := lookerauth.WithServiceAccount(t.Context())
-		if got := whoAnswered(t, ctx, cache.User("789").Client(), looker.URL+"/api/4.0/looks"); got != "789" {
-			t.Errorf("answered as %q", got)
-		}
+		answersContextAs(t, ctx, cache.User("789").Client(), looker, "789")
 	})
 }
 
@@ -100,8 +94,11 @@ func TestIdleConnectionsOfTheBaseAreClosed(t *testing.T) {
 func TestCallersRequestIsNotTouched(t *testing.T) {
 	lowerCase := strings.ToLower("Authorization") // not what http.Header makes of it
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		header := http.Header{"Authorization": {"Basic mine"}, lowerCase: {"Basic lower"}, "X-Two": {"a", "b"}, "X-Nil": nil}
-		req, _ := http.NewRequest(http.MethodPost, looker.URL+"/api/4.0/looks", strings.NewReader("hello"))
+		header := http.Header{
+			"Authorization": {"Basic mine"}, lowerCase: {"Basic lower"},
+			"X-Two": {"a", "b"}, "X-Nil": nil,
+		}
+		req, _ := http.NewRequest(http.MethodPost, looker.URL+looks, strings.NewReader("hello"))
 		req.Header = header.Clone()
 		before := *req
 
@@ -173,7 +170,7 @@ func TestHeaderOfAnySizeIsSentWhole(t *testing.T) {
 func TestRoundTripAllocatesThrice(t *testing.T) {
 	looker := lookertest.NewInMemoryServer(nil)
 	defer looker.Close()
-	cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.Transport = answerLogins() })
+	cache := newCache(t, looker, withTransport(answerLogins()))
 	answer := &http.Response{StatusCode: http.StatusOK}
 	base := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })
 	req, _ := http.NewRequestWithContext(lookerauth.WithUser(t.Context(), "789"), http.MethodGet, looker.URL, nil)
