@@ -92,14 +92,14 @@ func drawHeader(canvas draw.Canvas, l load) {
 		float64(l.workers)*float64(time.Second/interval), l.tokenLife, l.login))
 
 	legend := plot.NewLegend()
-	legend.Top = true
+	legend.Top, legend.Left = true, true // the text to the right of the symbols, where it may grow
 	legend.TextStyle.Font.Size = 13 * pixel
 	legend.Padding = 4 * pixel
 	legend.Add(fmt.Sprintf("slowest request of each %v", lineStep), &plotter.Line{LineStyle: solid(grey)})
 	legend.Add(fmt.Sprintf("slowest failure of each %v", markStep), &plotter.Scatter{GlyphStyle: failure})
 	legend.Add("a login is under way", &plotter.Polygon{Color: lightGrey})
 	legend.Add("all tokens are revoked", &plotter.Line{LineStyle: revocation})
-	legend.Draw(draw.Crop(canvas, 0, -16*pixel, 0, -8*pixel))
+	legend.Draw(draw.Crop(canvas, 640*pixel, 0, 0, -8*pixel))
 }
 
 // newPanel draws one trial. top is the upper end of the latency axis, in milliseconds.
@@ -138,11 +138,12 @@ func newPanel(l load, t trial, c color.Color, top float64) *plot.Plot {
 	return p
 }
 
-// title is the outcome in one line.
+// title is the outcome in one line, short enough for fonts that are wider than ours.
 func title(t trial) string {
 	until, from := t.untilRevocation(), t.fromRevocation()
-	return fmt.Sprintf("%s: slowest %s while tokens are renewed, %s after they are revoked; %d requests failed",
-		t.name, showSeconds(until.quantile(1)), showSeconds(from.quantile(1)), until.failures+from.failures)
+	return fmt.Sprintf("%s: slowest %s, after the revocation %s; %d failed",
+		t.name, showSeconds(until.quantile(1)), showSeconds(from.quantile(1)),
+		until.failures+from.failures)
 }
 
 // slowestOfEach returns the slowest request of each step, of those that failed or of those that did not.

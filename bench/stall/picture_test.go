@@ -43,6 +43,23 @@ func TestPictureIsXMLThatNamesEveryone(t *testing.T) {
 	}
 }
 
+func TestTitleFitsWhereFontsAreWider(t *testing.T) {
+	const wider = 1.25 // the text begins where it would with our font, so it grows to the right
+	for _, c := range contestants {
+		const slow = 999 * time.Millisecond
+		bad := trial{name: c.name, revoked: time.Second}
+		bad.samples = []sample{{latency: slow}, {due: time.Second, latency: slow}}
+		for range 9999 {
+			bad.samples = append(bad.samples, sample{err: errors.New("refused")})
+		}
+		p := newPanel(defaults, bad, grey, 1000)
+		half := p.Title.TextStyle.Width(p.Title.Text) / 2
+		if end := width/2 - half + 2*half*wider; end > width {
+			t.Errorf("%q ends at %v of %v", p.Title.Text, end, width)
+		}
+	}
+}
+
 func TestPictureMarksFailures(t *testing.T) {
 	marks := func(svg string) int { return strings.Count(svg, "#D55E00") }
 	without, with := drawn(t, sample{}), drawn(t, sample{err: errors.New("refused")})
