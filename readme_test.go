@@ -1,6 +1,9 @@
 package lookerauth_test
 
 import (
+	"go/scanner"
+	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,60 +11,136 @@ import (
 	"testing"
 )
 
-var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
-
-func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
-	var examples string
-	for _, pattern := range []string{"example_test.go", "integration/*_test.go", "lookerotel/example_test.go", "redisstore/traffic_test.go"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v, %v", pattern, files, err)
-		}
-		for _, file := range files {
-			examples += unindented(t, file)
-		}
-	}
-	blocks := goBlock.FindAllStringSubmatch(unindented(t, "README.md"), -1)
-	if len(blocks) < 15 {
-		t.Fatalf("found %d snippets in the README", len(blocks))
-	}
-	for _, block := range blocks {
-		if !strings.Contains(examples, block[1]) {
-			t.Errorf("in no example or test that runs it:\n%s", block[1])
-		}
+func TestReadmeIsShort(t *testing.T) {
+	const most = 200
+	if n := strings.Count(readRepository(t).documents["README.md"], "\n"); n > most {
+		t.Errorf("README.md has %d lines, at most %d are wanted: docs has room", n, most)
 	}
 }
 
-var testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+var snippet = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
 
-func TestReadmeNamesTestsThatExist(t *testing.T) {
-	var tests strings.Builder
-	for _, pattern := range []string{"*_test.go", "integration/*_test.go"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v, %v", pattern, files, err)
-		}
-		for _, file := range files {
-			tests.WriteString(unindented(t, file))
-		}
+func TestDocsSnippetsAreInATest(t *testing.T) {
+	r := readRepository(t)
+	var code strings.Builder
+	for _, test := range r.tests {
+		code.WriteString(tokens(test))
 	}
-	names := testName.FindAllStringSubmatch(unindented(t, "README.md"), -1)
-	if len(names) < 20 {
-		t.Fatalf("found %d tests in the README", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(tests.String(), "func "+name[1]+"(") {
-			t.Errorf("there is no %s", name[1])
-		}
-	}
+	r.check(t, snippet, 15, func(_, source string) bool {
+		return strings.Contains(code.String(), tokens(source))
+	})
 }
 
-// unindented is a file without white space at the start of its lines.
-func unindented(t *testing.T, name string) string {
+var testName = regexp.MustCompile("`((?:Test|Benchmark|Fuzz|Example)\\w*)`")
+
+func TestDocsNameTestsThatExist(t *testing.T) {
+	r := readRepository(t)
+	r.check(t, testName, 50, func(_, name string) bool {
+		for _, test := range r.tests {
+			if strings.Contains(test, "\nfunc "+name+"(") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+var relativeLink = regexp.MustCompile(`\]\(([\w./#-]+)\)`)
+
+func TestDocsLinksLeadSomewhere(t *testing.T) {
+	r := readRepository(t)
+	r.check(t, relativeLink, 20, func(document, target string) bool {
+		file, fragment, _ := strings.Cut(target, "#")
+		path := filepath.Join(filepath.Dir(document), file)
+		if file == "" {
+			path = document
+		}
+		if _, err := os.Stat(path); err != nil {
+			return false
+		}
+		heading := "# " + strings.ReplaceAll(fragment, "-", " ") + "\n"
+		return fragment == "" || strings.Contains(strings.ToLower(r.documents[path]), heading)
+	})
+}
+
+// repository is the text that these tests compare, by the files' paths.
+type repository struct {
+	documents, tests map[string]string // the Markdown; the files of tests
+	whole            bool              // the modules in sub-folders are here
+}
+
+func readRepository(t *testing.T) repository {
 	t.Helper()
-	text, err := os.ReadFile(name)
+	r := repository{documents: make(map[string]string), tests: make(map[string]string)}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if path != "." && strings.HasPrefix(path, ".") || entry.Name() == "testdata" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if entry.Name() == "go.mod" && path != "go.mod" {
+			r.whole = true
+		}
+		texts := r.documents
+		if strings.HasSuffix(path, "_test.go") {
+			texts = r.tests
+		} else if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		texts[path] = string(text)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAllString(string(text), "")
+	return r
+}
+
+// check asks ok about everything that pattern finds in the documents, which must be so many things
+// or more. What is not ok fails the test, unless it may be in a module that is not here: one who
+// downloads the root module does not get those in its sub-folders.
+func (r repository) check(
+	t *testing.T, pattern *regexp.Regexp, atLeast int, ok func(document, found string) bool,
+) {
+	t.Helper()
+	n := 0
+	for document, text := range r.documents {
+		for _, match := range pattern.FindAllStringSubmatch(text, -1) {
+			n++
+			if ok(document, match[1]) {
+				continue
+			}
+			if !r.whole {
+				t.Skipf("%s: not found, nor are the modules in sub-folders: %s", document, match[1])
+			}
+			t.Errorf("%s: not found: %s", document, match[1])
+		}
+	}
+	if n < atLeast && r.whole {
+		t.Errorf("the documents have %d of what is looked for, want at least %d", n, atLeast)
+	}
+}
+
+// tokens is Go code without its comments and line breaks.
+func tokens(code string) string {
+	var s scanner.Scanner
+	s.Init(token.NewFileSet().AddFile("", -1, len(code)), []byte(code), nil, 0)
+	var all strings.Builder
+	for {
+		_, tok, text := s.Scan()
+		switch {
+		case tok == token.EOF:
+			return strings.ReplaceAll(" "+all.String(), " , ) ", " ) ")
+		case tok == token.SEMICOLON:
+			text = ";"
+		case text == "":
+			text = tok.String()
+		}
+		all.WriteString(text + " ")
+	}
 }
