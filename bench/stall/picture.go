@@ -24,15 +24,18 @@ const (
 	header        = 88 * pixel
 
 	lineStep = 50 * time.Millisecond  // the line shows the slowest request of each
-	markStep = 200 * time.Millisecond // a cross shows the slowest failure of each; more of them would run together
+	markStep = 200 * time.Millisecond // a cross shows the slowest failure of each; more would merge
 
 	fastest = 0.1 // milliseconds; what is faster is drawn as this
 )
 
 // Colours that people with any kind of colour vision can tell apart, by Okabe and Ito.
 var (
-	lineColors = []color.Color{color.RGBA{0, 114, 178, 255}, color.RGBA{0, 158, 115, 255}, color.RGBA{204, 121, 167, 255}}
+	blue       = color.RGBA{0, 114, 178, 255}
+	green      = color.RGBA{0, 158, 115, 255}
+	purple     = color.RGBA{204, 121, 167, 255}
 	vermilion  = color.RGBA{213, 94, 0, 255}
+	lineColors = []color.Color{blue, green, purple}
 	grey       = color.Gray{96}
 	lightGrey  = color.Gray{228}
 )
@@ -40,7 +43,8 @@ var (
 var (
 	sans       = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	failure    = draw.GlyphStyle{Color: vermilion, Radius: 4 * pixel, Shape: draw.CrossGlyph{}}
-	revocation = draw.LineStyle{Color: color.Black, Width: 1.5 * pixel, Dashes: []vg.Length{6 * pixel, 4 * pixel}}
+	dashes     = []vg.Length{6 * pixel, 4 * pixel}
+	revocation = draw.LineStyle{Color: color.Black, Width: 1.5 * pixel, Dashes: dashes}
 )
 
 // picture writes the trials as an SVG: a panel for each, with the same axes.
@@ -68,7 +72,8 @@ func picture(w io.Writer, l load, trials []trial) error {
 	return write(w, svg)
 }
 
-// write adds to the only font that the canvas can name those of the same widths that other machines have.
+// write adds to the only font that the canvas can name those of the same widths that other machines
+// have.
 func write(w io.Writer, svg *vgsvg.Canvas) error {
 	var out bytes.Buffer
 	if _, err := svg.WriteTo(&out); err != nil {
@@ -88,15 +93,18 @@ func drawHeader(canvas draw.Canvas, l load) {
 	canvas.FillText(style, corner, "Who waits for a login?")
 	style.Font.Size = 13 * pixel
 	corner.Y -= 27 * pixel
-	canvas.FillText(style, corner, fmt.Sprintf("Latency of %.0f requests a second. A token lives for %v, a login takes %v.",
+	canvas.FillText(style, corner, fmt.Sprintf(
+		"Latency of %.0f requests a second. A token lives for %v, a login takes %v.",
 		float64(l.workers)*float64(time.Second/interval), l.tokenLife, l.login))
 
 	legend := plot.NewLegend()
 	legend.Top, legend.Left = true, true // the text to the right of the symbols, where it may grow
 	legend.TextStyle.Font.Size = 13 * pixel
 	legend.Padding = 4 * pixel
-	legend.Add(fmt.Sprintf("slowest request of each %v", lineStep), &plotter.Line{LineStyle: solid(grey)})
-	legend.Add(fmt.Sprintf("slowest failure of each %v", markStep), &plotter.Scatter{GlyphStyle: failure})
+	legend.Add(fmt.Sprintf("slowest request of each %v", lineStep),
+		&plotter.Line{LineStyle: solid(grey)})
+	legend.Add(fmt.Sprintf("slowest failure of each %v", markStep),
+		&plotter.Scatter{GlyphStyle: failure})
 	legend.Add("a login is under way", &plotter.Polygon{Color: lightGrey})
 	legend.Add("all tokens are revoked", &plotter.Line{LineStyle: revocation})
 	legend.Draw(draw.Crop(canvas, 640*pixel, 0, 0, -8*pixel))
@@ -119,14 +127,19 @@ func newPanel(l load, t trial, c color.Color, top float64) *plot.Plot {
 	for _, begun := range t.logins {
 		from, to := begun.Seconds(), (begun + l.login).Seconds()
 		p.Add(&plotter.Polygon{
-			XYs:   []plotter.XYs{{{X: from, Y: fastest}, {X: from, Y: top}, {X: to, Y: top}, {X: to, Y: fastest}}},
+			XYs: []plotter.XYs{{
+				{X: from, Y: fastest}, {X: from, Y: top}, {X: to, Y: top}, {X: to, Y: fastest},
+			}},
 			Color: lightGrey,
 		})
 	}
 	revoked := t.revoked.Seconds()
 	p.Add(
 		&plotter.Grid{Horizontal: solid(lightGrey)},
-		&plotter.Line{XYs: plotter.XYs{{X: revoked, Y: fastest}, {X: revoked, Y: top}}, LineStyle: revocation},
+		&plotter.Line{
+			XYs:       plotter.XYs{{X: revoked, Y: fastest}, {X: revoked, Y: top}},
+			LineStyle: revocation,
+		},
 	)
 	for _, run := range runs(slowestOfEach(lineStep, t.samples, false)) {
 		line := solid(c)
@@ -146,7 +159,8 @@ func title(t trial) string {
 		until.failures+from.failures)
 }
 
-// slowestOfEach returns the slowest request of each step, of those that failed or of those that did not.
+// slowestOfEach returns the slowest request of each step, of those that failed or of those that did
+// not.
 func slowestOfEach(step time.Duration, samples []sample, failed bool) (points plotter.XYs) {
 	slowest := make(map[time.Duration]sample)
 	for _, s := range samples {
@@ -157,7 +171,8 @@ func slowestOfEach(step time.Duration, samples []sample, failed bool) (points pl
 	}
 	for _, slot := range slices.Sorted(maps.Keys(slowest)) {
 		s := slowest[slot]
-		points = append(points, plotter.XY{X: s.due.Seconds(), Y: max(milliseconds(s.latency), fastest)})
+		y := max(milliseconds(s.latency), fastest)
+		points = append(points, plotter.XY{X: s.due.Seconds(), Y: y})
 	}
 	return points
 }

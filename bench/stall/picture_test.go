@@ -17,7 +17,9 @@ func drawn(t *testing.T, samples ...sample) string {
 	t.Helper()
 	var trials []trial
 	for _, c := range contestants {
-		trials = append(trials, trial{name: c.name, samples: samples, revoked: time.Second, logins: []time.Duration{-1, 1}})
+		trials = append(trials, trial{
+			name: c.name, samples: samples, revoked: time.Second, logins: []time.Duration{-1, 1},
+		})
 	}
 	var out bytes.Buffer
 	if err := picture(&out, defaults, trials); err != nil {
@@ -27,7 +29,8 @@ func drawn(t *testing.T, samples ...sample) string {
 }
 
 func TestPictureIsXMLThatNamesEveryone(t *testing.T) {
-	for _, samples := range [][]sample{nil, {{}}, {{due: 1, latency: time.Minute}, {due: time.Second, err: errors.New("refused")}}} {
+	refused := sample{due: time.Second, err: errors.New("refused")}
+	for _, samples := range [][]sample{nil, {{}}, {{due: 1, latency: time.Minute}, refused}} {
 		svg := drawn(t, samples...)
 		checkNames(t, svg)
 		decoder := xml.NewDecoder(strings.NewReader(svg))
