@@ -2,7 +2,6 @@ package lookerauth
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,135 +16,101 @@ import (
 	"time"
 
 	"github.com/benbjohnson/clock"
+
+	"github.com/lookerauth/lookerauth/internal/origin"
+	"github.com/lookerauth/lookerauth/internal/seal"
 )
 
-// Config says where Looker is, which API key to use and how to cache. BaseURL and the key (ClientID and ClientSecret, or
-// Credentials) are required; the zero value of everything else is its default. New copies it: later changes have no effect.
+// Config says where Looker is, which API key to use and how to cache. BaseURL and the key (ClientID
+// and ClientSecret, or Credentials) are required; the zero value of everything else is its default.
+// [New] copies it: later changes have no effect.
 //
-// The functions and interfaces in it are called from several goroutines at once, and never with a lock held. Those that get
-// a context must return when it ends. A panic in them during a login is that login's error.
+// The functions and interfaces in it are called from several goroutines at once, and never with a
+// lock held. Those that get a context must return when it ends. A panic in them during a login is
+// that login's error.
 //
-// Printed with any verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no secret. In an unexported
-// field of another struct it does, as package fmt cannot ask it there.
+// Printed with any verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no
+// secret. In an unexported field of another struct it does, as package fmt cannot ask it there.
 type Config struct {
-	// BaseURL is Looker's address, scheme://host[:port][/prefix], without /api/4.0: https://demo.looker.com:19999. A prefix
-	// is for a Looker behind a gateway. Tokens are sent to this origin and below this prefix only.
+	// BaseURL is Looker's address, scheme://host[:port][/prefix], without /api/4.0, such as
+	// https://demo.looker.com:19999. A prefix is for a Looker behind a gateway. Tokens are sent to
+	// this origin and below this prefix only.
 	BaseURL string
 
-	// APIVersion is the version of the calls that log in: "4.0" if empty; "3.0" and "3.1" work too. Tokens are good for
-	// every version.
+	// APIVersion is the version of the calls that log in: "4.0" if empty; "3.0" and "3.1" work,
+	// too. Tokens are good for every version.
 	APIVersion string
 
-	// ClientID and ClientSecret are the API key. The user it belongs to is the service account; to act as other users it
-	// needs the Admin role.
+	// ClientID and ClientSecret are the API key. The user it belongs to is the service account; to
+	// act as other users it needs the Admin role.
 	ClientID     string
 	ClientSecret string
 
-	// Credentials, if set, is asked for the API key before each login instead, so that a rotated key is picked up; with a
-	// Store also before the first look in there.
+	// Credentials, if set, is asked for the API key before each login instead, so that a rotated
+	// key is picked up; with a Store also before the first look in there.
 	Credentials func(ctx context.Context) (clientID, clientSecret string, err error)
 
-	// NonAssociative asks login_user for associative=false: Looker then attributes activity to the user acted as, not to
-	// the service account. Looker dropped the parameter from later releases of API 4.0.
+	// NonAssociative asks login_user for associative=false: Looker then attributes activity to
+	// the user acted as, not to the service account. Looker dropped the parameter from later
+	// releases of API 4.0.
 	NonAssociative bool
 
-	// MaxUsers is how many users' tokens are kept at once; 10,000 if 0. Beyond it the least recently used is logged out. It
-	// should exceed the number of users that are active within a token's life, or they push each other out: a request whose
-	// token is logged out while it is under way may then get a 401.
+	// MaxUsers is how many users' tokens are kept at once; 10,000 if 0. Beyond it the least
+	// recently used is evicted and logged out. It should exceed the number of users that are active
+	// within a token's life, or they push each other out: a request whose token is logged out
+	// while it is under way may then get a 401.
 	MaxUsers int
 
-	// RefreshBefore is how long before a token stops being usable its refresh may begin; 5 minutes if 0, and at most a
-	// quarter of the token's life. The exact moment is spread at random over the first fifth of that time.
+	// RefreshBefore is how long before a token stops being usable its refresh may begin; 5 minutes
+	// if 0, and at most a quarter of the token's life. The exact moment is spread at random over
+	// the first fifth of that time.
 	RefreshBefore time.Duration
 
-	// LoginTimeout bounds one login as a whole, with its retries, its turn in the queue and AfterLogin; 30 seconds if 0.
+	// LoginTimeout bounds one login as a whole, with its retries, its turn in the queue and
+	// AfterLogin; 30 seconds if 0.
 	LoginTimeout time.Duration
 
-	// MaxConcurrentLogins is how many calls to login and login_user are in flight at once; 16 if 0. As many calls to logout
-	// may be besides.
+	// MaxConcurrentLogins is how many calls to login and login_user are in flight at once; 16 if
+	// 0. As many calls to logout may be besides.
 	MaxConcurrentLogins int
 
-	// Store, if set, shares tokens with other processes, so that a fleet logs each user in once: package redisstore has one for
-	// Redis and Valkey. The processes must have the same BaseURL, APIVersion, key, NonAssociative and AfterLogin. Tokens
-	// are then logged out by TokenSource.Logout only, as others may use them. While it fails, a process logs in for itself.
+	// Store, if set, shares tokens with other processes, so that a fleet logs each user in once:
+	// package redisstore has one for Redis and Valkey. The processes must have the same BaseURL,
+	// APIVersion, key, NonAssociative and AfterLogin. Tokens are then logged out by
+	// [TokenSource.Logout] only, as others may use them. While it fails, a process logs in for
+	// itself.
 	Store Store
 
-	// StoreKeys are AES-256 keys, of 32 bytes each, from a source of random numbers: the first seals what goes into the Store,
-	// and all open what comes out of it. Required with a Store. To replace a key, first add the new one at the end
-	// everywhere, then put it first everywhere, then remove the old one.
+	// StoreKeys are AES-256 keys, of 32 bytes each, from a source of random numbers: the first
+	// seals what goes into the Store, and all open what comes out of it. Required with a Store. To
+	// replace a key, first add the new one at the end everywhere, then put it first everywhere,
+	// then remove the old one.
 	StoreKeys [][]byte
 
-	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace, say. userID is "" for the
-	// service account; client is authorized with the new token. An error from it fails the login, and the token is logged
-	// out. It must not ask the Cache for the same identity, nor, for the service account, for any: that would wait for
-	// itself. With a Store it runs in the process that logs in.
+	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace,
+	// say. userID is "" for the service account; client is authorized with the new token. An error
+	// from it fails the login, and the token is logged out. It must not ask the Cache for the same
+	// identity, nor, for the service account, for any: that would wait for itself. With a Store
+	// it runs in the process that logs in.
 	AfterLogin func(ctx context.Context, userID string, client *http.Client) error
 
-	// Transport carries login, login_user and logout, and the requests of every Transport of this package that was given no
-	// base; http.DefaultTransport if nil. It must not follow redirects, as an http.Client does that is made into a RoundTripper:
-	// the API key would go along.
+	// Transport carries login, login_user and logout, and the requests of every [Transport] that
+	// was given no base; [http.DefaultTransport] if nil. It must not follow redirects, as an
+	// [http.Client] does that is made into a RoundTripper: the API key would go along.
 	Transport http.RoundTripper
 
-	// AllowHTTP permits http:// to hosts other than loopback: the key and all tokens then cross the network in the clear.
+	// AllowHTTP permits http:// to hosts other than loopback: the key and all tokens then cross
+	// the network in the clear.
 	AllowHTTP bool
 
-	// Logger gets an event for what happens to tokens, as listed in the package documentation; nothing is logged if nil. It is
-	// waited for. What it panics with is lost.
+	// Logger gets an event for what happens to tokens, as listed in the package documentation;
+	// nothing is logged if nil. It is called in the goroutine of whoever caused the event, with
+	// no lock held, and once callers have what they waited for. What it panics with is lost.
 	Logger *slog.Logger
 
-	// Clock is the time tokens live in; clock.New() of benbjohnson/clock, which is the time package's, if nil.
+	// Clock is the time tokens live in; clock.New() of benbjohnson/clock, which is the time
+	// package's, if nil.
 	Clock Clock
-}
-
-// Clock is the time a Cache lives in. *clock.Mock of benbjohnson/clock is one, for tests. Its methods are called from
-// several goroutines at once.
-type Clock interface {
-	Now() time.Time
-	After(d time.Duration) <-chan time.Time
-}
-
-// ConfigFromEnv reads the variables of the official Looker SDKs:
-//
-//	LOOKERSDK_BASE_URL       BaseURL; required
-//	LOOKERSDK_CLIENT_ID      ClientID; required
-//	LOOKERSDK_CLIENT_SECRET  ClientSecret; required
-//	LOOKERSDK_API_VERSION    APIVersion
-//	LOOKERSDK_VERIFY_SSL     false, no, off or 0: Transport accepts any certificate
-//	LOOKERSDK_TIMEOUT        LoginTimeout, in seconds
-//
-// The error names every variable that is missing or wrong. It makes no call and does not block.
-func ConfigFromEnv() (Config, error) {
-	cfg := Config{
-		BaseURL:      os.Getenv("LOOKERSDK_BASE_URL"),
-		APIVersion:   os.Getenv("LOOKERSDK_API_VERSION"),
-		ClientID:     os.Getenv("LOOKERSDK_CLIENT_ID"),
-		ClientSecret: os.Getenv("LOOKERSDK_CLIENT_SECRET"),
-	}
-	var errs []error
-	for _, name := range []string{"LOOKERSDK_BASE_URL", "LOOKERSDK_CLIENT_ID", "LOOKERSDK_CLIENT_SECRET"} {
-		if os.Getenv(name) == "" {
-			errs = append(errs, fmt.Errorf("lookerauth: %s is not set", name))
-		}
-	}
-	switch verify := os.Getenv("LOOKERSDK_VERIFY_SSL"); strings.ToLower(verify) {
-	case "", "true", "yes", "on", "1", "t", "y":
-	case "false", "no", "off", "0", "f", "n":
-		cfg.Transport = &http.Transport{
-			Proxy:             http.ProxyFromEnvironment,
-			ForceAttemptHTTP2: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		}
-	default:
-		errs = append(errs, fmt.Errorf("lookerauth: LOOKERSDK_VERIFY_SSL is %q: use true or false", verify))
-	}
-	if timeout := os.Getenv("LOOKERSDK_TIMEOUT"); timeout != "" {
-		seconds, err := strconv.ParseUint(timeout, 10, 31)
-		if err != nil || seconds == 0 {
-			errs = append(errs, fmt.Errorf("lookerauth: LOOKERSDK_TIMEOUT is %q: use a whole number of seconds, 1 or more", timeout))
-		}
-		cfg.LoginTimeout = time.Duration(seconds) * time.Second
-	}
-	return cfg, errors.Join(errs...)
 }
 
 // withDefaults returns cfg with every default filled in.
@@ -157,7 +121,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.Credentials == nil {
 		clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
-		cfg.Credentials = func(context.Context) (string, string, error) { return clientID, clientSecret, nil }
+		cfg.Credentials = func(context.Context) (string, string, error) {
+			return clientID, clientSecret, nil
+		}
 	}
 	if cfg.MaxUsers == 0 {
 		cfg.MaxUsers = 10_000
@@ -210,13 +176,14 @@ func (cfg Config) validate() error {
 		bad("LoginTimeout is %v: use a positive duration, or 0 for the default", cfg.LoginTimeout)
 	}
 	if cfg.MaxConcurrentLogins < 0 {
-		bad("MaxConcurrentLogins is %d: use 1 or more, or 0 for the default", cfg.MaxConcurrentLogins)
+		bad("MaxConcurrentLogins is %d: use 1 or more, or 0 for the default",
+			cfg.MaxConcurrentLogins)
 	}
 	if (cfg.Store == nil) != (len(cfg.StoreKeys) == 0) {
 		bad("Store and StoreKeys go together: set both, or neither")
 	}
 	for i, key := range cfg.StoreKeys {
-		if len(key) != storeKeySize {
+		if len(key) != seal.KeySize {
 			bad("StoreKeys[%d] has %d bytes: use 32 random ones", i, len(key))
 		}
 	}
@@ -229,7 +196,8 @@ func (cfg Config) validateBaseURL() error {
 		return errors.New("is missing: use Looker's address, such as https://demo.looker.com:19999")
 	}
 	u, err := url.Parse(cfg.BaseURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+		u.Hostname() == "" || u.Opaque != "" {
 		return errors.New("is not an address: write it as https://host, with a port if there is one")
 	}
 	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
@@ -245,13 +213,16 @@ func (cfg Config) validateBaseURL() error {
 	}
 	prefix := strings.TrimRight(u.EscapedPath(), "/")
 	if apiSuffix.MatchString(prefix) {
-		return fmt.Errorf("ends in %s: leave that out, and set APIVersion instead", apiSuffix.FindString(prefix))
+		const suffix = "ends in %s: leave that out, and set APIVersion instead"
+		return fmt.Errorf(suffix, apiSuffix.FindString(prefix))
 	}
-	if prefix != "" && !cleanPrefix.MatchString(prefix) || hasDotSegment(prefix) {
-		return fmt.Errorf("has the path %q: use letters, digits, -, _, . and ~ between single slashes", prefix)
+	if prefix != "" && !cleanPrefix.MatchString(prefix) || origin.HasDotSegment(prefix) {
+		const path = "has the path %q: use letters, digits, -, _, . and ~ between single slashes"
+		return fmt.Errorf(path, prefix)
 	}
 	if u.Scheme == "http" && !cfg.AllowHTTP && !isLoopback(u.Hostname()) {
-		return errors.New("is http://, which would send the API key in the clear: use https://, or set AllowHTTP")
+		return errors.New("is http://, which would send the API key in the clear: " +
+			"use https://, or set AllowHTTP")
 	}
 	return nil
 }
@@ -272,7 +243,8 @@ func isLoopback(host string) bool {
 // validateKeyPart catches what copying a key from a file or a web page does to it.
 func validateKeyPart(s string) error {
 	if s == "" {
-		return errors.New("is missing: create an API key in Looker under Admin, Users, Edit, API keys")
+		return errors.New("is missing: " +
+			"create an API key in Looker under Admin, Users, Edit, API keys")
 	}
 	if strings.TrimSpace(s) != s {
 		return errors.New("starts or ends with white space: trim it")
@@ -286,26 +258,19 @@ var (
 )
 
 // Format writes the Config without its secrets, whatever the verb.
-func (cfg Config) Format(f fmt.State, _ rune) {
-	text, _ := cfg.MarshalText()
-	_, _ = f.Write(text)
-}
+func (cfg Config) Format(f fmt.State, _ rune) { printWithout(f, cfg) }
 
-// MarshalText returns the Config without its secrets. JSON encoders and log/slog use it, too. The error is always nil.
+// MarshalText returns the Config without its secrets. JSON encoders and log/slog use it, too. The
+// error is always nil.
 func (cfg Config) MarshalText() ([]byte, error) {
 	base := cfg.BaseURL
 	if u, err := url.Parse(base); err != nil || u.User != nil || u.RawQuery != "" {
 		base = "[not shown]"
 	}
-	return fmt.Appendf(nil, "lookerauth.Config{BaseURL: %q, APIVersion: %q, ClientID: %s, ClientSecret: %s, MaxUsers: %d, "+
-		"RefreshBefore: %v, LoginTimeout: %v, MaxConcurrentLogins: %d}", base, cfg.APIVersion, mask(cfg.ClientID),
-		mask(cfg.ClientSecret), cfg.MaxUsers, cfg.RefreshBefore, cfg.LoginTimeout, cfg.MaxConcurrentLogins), nil
-}
-
-// mask tells whether there is a secret, and nothing of it.
-func mask(secret string) string {
-	if secret == "" {
-		return "[none]"
-	}
-	return "[set]"
+	const format = "lookerauth.Config{BaseURL: %q, APIVersion: %q, ClientID: %s, " +
+		"ClientSecret: %s, MaxUsers: %d, RefreshBefore: %v, LoginTimeout: %v, " +
+		"MaxConcurrentLogins: %d}"
+	return fmt.Appendf(nil, format, base, cfg.APIVersion,
+		mask(cfg.ClientID), mask(cfg.ClientSecret), cfg.MaxUsers,
+		cfg.RefreshBefore, cfg.LoginTimeout, cfg.MaxConcurrentLogins), nil
 }

@@ -1,7 +1,8 @@
-// Package lookerauth authenticates requests to Looker: as the service account an API key belongs to, or as any user through
-// it. It logs in when it must, caches every token, replaces it before anyone has to wait, and puts it on each request.
+// Package lookerauth authenticates requests to Looker: as the service account that an API key
+// belongs to, or as any user through it. It logs in when it must, caches every token, replaces it
+// before anyone has to wait, and puts it on each request.
 //
-//	cfg, err := lookerauth.ConfigFromEnv() // LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID, LOOKERSDK_CLIENT_SECRET
+//	cfg, err := lookerauth.ConfigFromEnv() // LOOKERSDK_BASE_URL, _CLIENT_ID, _CLIENT_SECRET
 //	...
 //	cache, err := lookerauth.New(cfg)
 //	...
@@ -11,56 +12,68 @@
 //
 // # Identities
 //
-// An identity is the service account (Cache.ServiceAccount, WithServiceAccount) or one user (Cache.User, WithUser). A
-// TokenSource is one identity's: it gives its token to code that wants an oauth2.TokenSource, and makes an http.Client or an
-// http.RoundTripper that acts as it. Cache.Transport is for many: the context of each request says whose it is.
+// An identity is the service account ([Cache.ServiceAccount], [WithServiceAccount]) or one user
+// ([Cache.User], [WithUser]). A [TokenSource] is one identity's: it gives its token to code that
+// wants an [oauth2.TokenSource], and makes an [http.Client] or an [http.RoundTripper] that acts as
+// it. [Cache.Transport] is for many: the context of each request says whose it is.
 //
 // # The life of a token
 //
 //	login sent                                             expiry - 10 s     expiry
 //	|------------------- fresh -------------------|---- aging ----|---- unusable ----|
 //
-// It ages for RefreshBefore or a quarter of its life, whichever is less, and is unusable for its last 10 seconds or tenth of
-// its life, likewise.
+// It ages for [Config.RefreshBefore] or a quarter of its life, whichever is less. It is unusable
+// for its last 10 seconds or tenth of its life, likewise.
 //
-// A fresh token is returned at once. An aging one, too, while one login in the background replaces it. Only a caller that
-// finds no usable token waits, and all that do wait for the same login. A token that nobody uses is not refreshed.
+// A fresh token is returned at once. So is an aging one, while one login in the background replaces
+// it. Only a caller that finds no usable token waits, and all that do wait for the same login. A
+// token that nobody uses is not refreshed.
 //
 // # More than one process
 //
-// A Config.Store shares tokens between processes, sealed with Config.StoreKeys. A login first looks there, then takes the
-// identity's lock, looks again, logs in, and stores the token. While the Store fails, each process goes on alone.
+// A [Config.Store] shares tokens between processes, sealed with [Config.StoreKeys]. A login first
+// looks there, then takes the identity's lock, looks again, logs in, and stores the token. While
+// the Store fails, each process goes on alone.
 //
 // # Events
 //
-// Config.Logger gets an event for what happens to tokens. Messages, levels and attributes are stable; each message begins with
-// "lookerauth: ". Production can run at Info without noise. user_id is "" for the service account.
+// [Config.Logger] gets an event for what happens to tokens. Messages, levels and attributes are
+// stable; each message begins with "lookerauth: ". Production can run at Info without noise.
+// user_id is "" for the service account.
 //
 //	DEBUG  logged in                    user_id, life
-//	DEBUG  token refreshed              user_id, life               a login replaced a token that was still usable
+//	DEBUG  token refreshed              user_id, life   it replaced one that was usable yet
 //	DEBUG  token taken from the store   user_id
-//	WARN   login failed                 user_id, error, hold_down   no login of this identity is tried before hold_down has passed
-//	INFO   token rejected               user_id                     Looker answered 401 to it, or Invalidate was called
-//	DEBUG  request replayed             user_id                     with the token that replaced a rejected one
-//	DEBUG  user evicted                 user_id                     MaxUsers others were used more recently
-//	DEBUG  token discarded              user_id                     Logout, Close, AfterLogin or a rejection made it useless
+//	WARN   login failed                 user_id, error, hold_down   no other is tried until then
+//	INFO   token rejected               user_id         by a 401, or by Invalidate
+//	DEBUG  request replayed             user_id         with the token that replaced it
+//	DEBUG  user evicted                 user_id         MaxUsers others were used more recently
+//	DEBUG  token discarded              user_id         by Logout, Close or AfterLogin
 //	DEBUG  logged out                   user_id
 //	WARN   logout failed                user_id, error
-//	WARN   store failed                 error                       it is left alone for a while, unless only a lock took long
+//	WARN   store failed                 error           it is left alone for a while
 //	INFO   store works again
-//	WARN   stored value does not open   error                       only the first one
-//	INFO   closed                       users, failed               failed is the number of identities whose logout failed
+//	WARN   stored value does not open   error           only the first one
+//	INFO   closed                       users, failed   of how many identities a logout failed
 //
 // # Guarantees
 //
 //   - A token never serves another identity, and a request without an identity is an error.
-//   - A token goes nowhere but below Config.BaseURL, whatever redirects say; the key goes to login alone.
-//   - For each identity at most one login runs at any time. A caller whose context ends leaves at once.
-//   - A token that Looker answers 401 to is replaced, and the request sent again if its body can be.
-//   - No key and no token is in an error, in an event that is logged, or in a value of this package that is printed.
-//   - After Cache.Close the tokens are logged out (with a Store none is), and no goroutine is left.
+//   - A token goes nowhere but below [Config.BaseURL], whatever redirects say; the key goes to
+//     login alone.
+//   - For each identity at most one login runs at any time. A caller whose context ends leaves at
+//     once.
+//   - A token that Looker answers 401 to is replaced, and the request sent again if its body can
+//     be.
+//   - No key and no token is in an error, in an event that is logged, or in a value of this package
+//     that is printed.
+//   - After [Cache.Close] the tokens are logged out (with a Store none is), and no goroutine is
+//     left.
 //
-// Cache.Stats counts what happens: expvar.Publish("lookerauth", expvar.Func(func() any { return cache.Stats() })) publishes it,
-// and so does package lookerotel, a module of its own, to OpenTelemetry. Everything is safe for concurrent use. Package
-// lookertest has a fake Looker for tests.
+// [Cache.Stats] counts what happens. Package lookerotel, a module of its own, publishes it to
+// OpenTelemetry, and so does this to expvar:
+//
+//	expvar.Publish("lookerauth", expvar.Func(func() any { return cache.Stats() }))
+//
+// Everything is safe for concurrent use. Package lookertest has a fake Looker for tests.
 package lookerauth

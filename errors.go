@@ -1,6 +1,7 @@
 package lookerauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,27 +17,36 @@ var (
 		"check the client id and the client secret, and that they are not swapped")
 
 	// ErrForbidden: login_user refused, because the service account may not act as this user.
-	ErrForbidden = errors.New("the service account may not act as this user: give it the Admin role " +
-		"(Looker (Google Cloud core) also wants an API-only service account, and an Embed user to act as)")
+	ErrForbidden = errors.New("the service account may not act as this user: " +
+		"give it the Admin role (Looker (Google Cloud core) also wants an API-only " +
+		"service account, and an Embed user to act as)")
 
-	// ErrUserNotFound: login_user knows no such user. API 3.x also says so of users that the service account may not see.
-	ErrUserNotFound = errors.New("no such user: use the id that Looker gave the user, not an email address or an external id")
+	// ErrUserNotFound: login_user knows no such user. API 3.x also says so of users that the
+	// service account may not see.
+	ErrUserNotFound = errors.New("no such user: " +
+		"use the id that Looker gave the user, not an email address or an external id")
 
-	// ErrRateLimited: Looker answered 429, or did so a moment ago and the pause it asked for is longer than LoginTimeout
-	// allows. LoginError.RetryAfter says how long to wait.
+	// ErrRateLimited: Looker answered 429, or did so a moment ago and the pause it asked for is
+	// longer than Config.LoginTimeout allows. LoginError.RetryAfter says how long to wait.
 	ErrRateLimited = errors.New("too many logins: Looker asks for a pause")
 
-	// ErrNotLooker: something other than a Looker API answered, such as a proxy, a login page or Looker's web port.
-	ErrNotLooker = errors.New("the answer did not come from a Looker API: " +
-		"check the base URL (the API of a self-hosted Looker has a port of its own, usually 19999)")
+	// ErrNotLooker: something other than a Looker API answered, such as a proxy, a login page or
+	// Looker's web port.
+	ErrNotLooker = errors.New("the answer did not come from a Looker API: check the base URL " +
+		"(the API of a self-hosted Looker has a port of its own, usually 19999)")
 
-	// ErrInvalidUserID: the user id is "", "." or "..", has a control character, or is longer than 255 bytes. No call is made.
-	ErrInvalidUserID = errors.New(`invalid user id: it must have 1 to 255 bytes, no control character, and not be "." or ".."`)
+	// ErrInvalidUserID: the user id is "", "." or "..", has a control character, or is longer
+	// than 255 bytes. No call is made.
+	ErrInvalidUserID = errors.New("invalid user id: it must have 1 to 255 bytes, " +
+		`no control character, and not be "." or ".."`)
 
-	// ErrNoIdentity: a request went through Cache.Transport, and its context names neither a user nor the service account.
-	ErrNoIdentity = errors.New("the request's context names no identity: use WithUser or WithServiceAccount")
+	// ErrNoIdentity: a request went through [Cache.Transport], and its context names neither a
+	// user nor the service account.
+	ErrNoIdentity = errors.New("the request's context names no identity: " +
+		"use WithUser or WithServiceAccount")
 
-	// ErrForeignOrigin: a request was made straight to a place that is not below the Config's BaseURL. It was not sent.
+	// ErrForeignOrigin: a request was made straight to a place that is not below the
+	// Config.BaseURL. It was not sent.
 	ErrForeignOrigin = errors.New("the request leads away from the base URL, and was not sent: " +
 		"use another http.Client for other hosts")
 
@@ -44,15 +54,31 @@ var (
 	ErrClosed = errors.New("the cache is closed: close it only when nothing uses it any more")
 )
 
-// LoginError says which of Looker's calls failed, for whom, and what came back. It holds no key and no token, and may be
-// logged. Everyone who waited for the same login gets the same *LoginError: treat it as read-only.
+// LoginError says which of Looker's calls failed, for whom, and what came back. It holds no key and
+// no token, and may be logged. Everyone who waited for the same login gets the same *LoginError:
+// treat it as read-only.
 type LoginError struct {
 	Op         string        // "login", "login_user" or "logout"
 	UserID     string        // "" for the service account
 	StatusCode int           // of the answer; 0 if none came
-	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if there was none
+	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if none
 	RetryAfter time.Duration // from a 429; 0 if Looker did not say
-	Err        error         // the cause; errors.Is finds the package's sentinel errors through it; may be nil
+	Err        error         // the cause, which errors.Is and errors.As see; may be nil
+}
+
+// The values of LoginError.Op.
+const (
+	opLogin     = "login"
+	opLoginUser = "login_user"
+	opLogout    = "logout"
+)
+
+// loginOp is the call that logs this identity in.
+func loginOp(who identity) string {
+	if who.isUser() {
+		return opLoginUser
+	}
+	return opLogin
 }
 
 // Error gives the whole story on one line.
@@ -80,8 +106,8 @@ func (e *LoginError) Error() string {
 // Unwrap returns the cause.
 func (e *LoginError) Unwrap() error { return e.Err }
 
-// final reports whether the same call would be refused again until somebody changes something.
-func (e *LoginError) final() bool {
+// permanent reports whether the same call would be refused until somebody changes something.
+func (e *LoginError) permanent() bool {
 	switch e.StatusCode {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
 		return true
@@ -89,12 +115,18 @@ func (e *LoginError) final() bool {
 	return errors.Is(e.Err, ErrNotLooker)
 }
 
-// passing reports whether the same call may well succeed in a moment: nothing answered, or Looker is overloaded.
-func (e *LoginError) passing() bool {
-	return e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests || errors.Is(e.Err, errNoAnswer)
+// temporary reports whether the same call may well succeed in a moment: nothing answered, or
+// Looker is overloaded.
+func (e *LoginError) temporary() bool {
+	return e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests ||
+		errors.Is(e.Err, errNoAnswer)
 }
 
-// asLoginError returns err as it is if it is a *LoginError, and wrapped in one if it comes from code of the user's that broke.
+// errNoAnswer marks a call that was sent and got no complete answer.
+var errNoAnswer = errors.New("no answer")
+
+// asLoginError returns err as it is if it is a *LoginError, and wrapped in one if it comes from
+// code of the user's that broke.
 func asLoginError(err error, op, userID string) error {
 	var failed *LoginError
 	if errors.As(err, &failed) {
@@ -103,8 +135,14 @@ func asLoginError(err error, op, userID string) error {
 	return &LoginError{Op: op, UserID: userID, Err: err}
 }
 
-// errNoAnswer marks a call that was sent and got no complete answer.
-var errNoAnswer = errors.New("no answer")
+// tooLate is why a call of ours was given up.
+func tooLate(timeout time.Duration) error {
+	const late = "not done within LoginTimeout, %v (is Looker reachable at the base URL?): %w"
+	return fmt.Errorf(late, timeout, context.DeadlineExceeded)
+}
+
+// closedError is what every call gets once the Cache is closed.
+func closedError() error { return fmt.Errorf("lookerauth: %w", ErrClosed) }
 
 // printable quotes s if it has anything in it that could forge or break a line of a log.
 func printable(s string) string {

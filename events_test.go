@@ -99,6 +99,11 @@ func logOfABadDay(t *testing.T) string {
 		store.works()
 		time.Sleep(time.Minute)
 		accessToken(t, one.User("3"))
+		looker.Fail(lookertest.LoginUser, 1, lookertest.Fault{Delay: time.Second})
+		tokenInBackground(alone.User("4"))
+		synctest.Wait()
+		_ = alone.User("4").Logout(t.Context()) // discards it
+		time.Sleep(time.Minute)
 		_ = alone.Close(t.Context())
 		synctest.Wait()
 	})

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,15 +83,55 @@ func TestPanicIsReportedWithItsPlace(t *testing.T) {
 	})
 }
 
-func TestBrokenLoggerBreaksNothing(t *testing.T) {
-	for how, breakDown := range map[string]func(){"panic": func() { panic("oh") }, "Goexit": exit} {
-		t.Run(how, func(t *testing.T) {
-			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				broken := handlerFunc(func(context.Context, slog.Record) { breakDown() })
-				cache := newCache(t, looker, withLog(broken))
-				accessToken(t, cache.User("789"))
-				closeCache(t, cache)
-			})
+func TestLoggerThatPanicsBreaksNothing(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		broken := handlerFunc(func(context.Context, slog.Record) { panic("oh") })
+		cache := newCache(t, looker, withLog(broken))
+		accessToken(t, cache.User("789"))
+		closeCache(t, cache)
+	})
+}
+
+// It is called in the goroutine that it then ends, once everybody else has what they waited for.
+func TestLoggerThatCallsGoexitEndsOneGoroutine(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var once sync.Once
+		broken := handlerFunc(func(context.Context, slog.Record) { once.Do(exit) })
+		cache := newCache(t, looker, withLog(broken))
+		looker.Fail(lookertest.LoginUser, 1, lookertest.Fault{Delay: time.Second})
+		var served atomic.Int64
+		for range 10 {
+			go func() {
+				if _, err := cache.User("789").Token(); err == nil {
+					served.Add(1)
+				}
+			}()
+		}
+		time.Sleep(time.Minute)
+		if n := served.Load(); n != 9 {
+			t.Errorf("%d of 10 callers have the token, want all but the one whose goroutine ended", n)
+		}
+		accessToken(t, cache.User("790"))
+		closeCache(t, cache)
+	})
+}
+
+func TestLoggerMayAskForTheTokenThatItLearnsOf(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var cache *lookerauth.Cache
+		var asked atomic.Int64
+		asking := handlerFunc(func(context.Context, slog.Record) {
+			if asked.Add(1) < 10 {
+				_, _ = cache.ServiceAccount().Token()
+				_, _ = cache.User("789").Token()
+			}
 		})
-	}
+		store := newMemoryStore()
+		cache = newCache(t, looker, withLog(asking), withStore(store))
+		store.fail(errRefused)
+		accessToken(t, cache.User("789"))
+		if asked.Load() == 0 {
+			t.Error("the Logger was not called")
+		}
+	})
 }

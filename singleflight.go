@@ -1,334 +1,206 @@
 package lookerauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"runtime"
-	"strings"
+	"strconv"
 	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/sync/singleflight"
 )
 
-const (
-	minHoldDown = time.Second // after a first failure; doubled by each further one
-	maxHoldDown = 30 * time.Second
-	maxFailures = 10_000 // identities whose failures are remembered
-)
-
-// flights runs the logins: at most one at a time for each identity, whoever asks for it.
+// group runs one call of a job at a time for each key, and hands its result to all who asked.
 //
-// singleflight's group hands one result to everyone who waits. What it leaves to others is here: who may start (not after
-// Close, not while held down), how long a login may take, panics, and Logout.
-type flights struct {
-	clock   Clock
-	timeout time.Duration
-	cache   *Cache // takes the new tokens
-	group   singleflight.Group
-	joined  atomic.Uint64  // callers that got the result of a login that another one started
-	landed  sync.WaitGroup // one for each flight, and for each Logout; incremented only while mu is held and closed is false
+// That is what singleflight does. Around it, a group has what singleflight lacks: callers who leave
+// without ending the call for others, results that nobody may have, and an end. What a job
+// is, whether it may start and what becomes of its result is for its steps to say.
+type group[K comparable, V any] struct {
+	steps   steps[K, V]
+	results singleflight.Group
+	running sync.WaitGroup // calls, and holders of discard; none is added once closed is set
 
-	mu       sync.Mutex // may be held when Cache.mu is taken, never the other way round; guards what is below
-	closed   bool
-	aloft    map[string]*flight              // by user id, "" for the service account
-	failures *simplelru.LRU[string, failure] // by user id; bounded, as made-up user ids fail for ever
+	mu      sync.Mutex // guards what is below
+	closed  error      // why no call may start any more
+	calls   map[K]*call[V]
+	started uint64 // calls, so far
 }
 
-// flight is one login under way.
-type flight struct {
-	cancel    context.CancelCauseFunc
-	abandoned bool // guarded by flights.mu: Logout came meanwhile, so nobody may have the token
+// steps are what a group leaves to those who know what its jobs are. All but keep may block.
+type steps[K comparable, V any] interface {
+	// refuse says why no call for key may start now; nil if one may.
+	refuse(key K) error
+
+	// run does the job. Its context has the values of the first caller's, and ends if the group is
+	// closed. waited is false if it was started for nobody.
+	run(ctx context.Context, key K, waited bool) (V, error)
+
+	// keep decides what waiters get, and is the moment in which a result comes to rest. lost says
+	// why nobody may have it; nil if they may. The group's lock is held, so that discard and close
+	// come either before, and lost says so, or after.
+	keep(key K, result V, err, lost error) (V, error)
+
+	// joined is told of a caller who got the result of a call that another one had started.
+	joined(key K)
+
+	// report is told what waiters got, once they have it. Its context has the first caller's
+	// values.
+	report(ctx context.Context, key K, result V, err error)
 }
 
-// failure is what the last failed login of an identity leaves behind.
-type failure struct {
+// call is one call under way.
+type call[V any] struct {
+	name   string          // another one for each call
+	waited bool            // whether it was started for somebody
+	values context.Context // of the caller who started it, without its end
+	ctx    context.Context // of the job: these values, and an end
+	cancel context.CancelCauseFunc
+
+	discarded bool // nobody may have the result; guarded by group.mu
+
+	finished bool // guarded by singleflight, which runs one at a time; likewise what is below
+	result   V
 	err      error
-	since    time.Time
-	holdDown time.Duration // no login before since + holdDown
 }
 
-// login gets one identity's token. It must return soon after ctx ends.
-type login func(ctx context.Context, e effort) (*token, error)
+// errAgain tells those who waited for a call to ask once more: nobody may have its result.
+var errAgain = errors.New("lookerauth: the result was discarded")
 
-// errAbandoned tells those who waited for a login to ask once more: Logout overtook it.
-var errAbandoned = errors.New("lookerauth: logged out during the login")
-
-func newFlights(cfg Config, cache *Cache) *flights {
-	failures, err := simplelru.NewLRU[string, failure](maxFailures, nil)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	return &flights{
-		cache:    cache,
-		clock:    cfg.Clock,
-		timeout:  cfg.LoginTimeout,
-		aloft:    make(map[string]*flight),
-		failures: failures,
-	}
+func newGroup[K comparable, V any](s steps[K, V]) *group[K, V] {
+	return &group[K, V]{steps: s, calls: make(map[K]*call[V])}
 }
 
-// get waits for the one login of s, which it starts if there is none. It returns ctx's error as soon as ctx ends; the login
-// then goes on for the others, and keeps the values of the context of the one who started it.
-func (f *flights) get(ctx context.Context, s *TokenSource, do login) (*token, error) {
+// get waits for key's one call, which it starts if there is none. It returns ctx's error as soon as
+// ctx ends; the call then goes on for others.
+func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return result, err
 		}
-		if err := f.refusal(s); err != nil {
-			return nil, err
+		c, first, err := g.join(context.WithoutCancel(ctx), key, true)
+		if err != nil {
+			return result, err
 		}
-		started := false
-		result := f.group.DoChan(s.userID, func() (any, error) {
-			started = true
-			return f.fly(context.WithoutCancel(ctx), s, maxTries, do)
-		})
+		done := g.results.DoChan(c.name, func() (any, error) { return g.run(key, c) })
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		case r := <-result:
-			if !started {
-				f.joined.Add(1)
+			if first {
+				go func() { g.report(key, c, <-done) }()
 			}
-			if r.Err != errAbandoned {
-				return r.Val.(*token), r.Err
+			return result, ctx.Err()
+		case r := <-done:
+			if first {
+				g.report(key, c, r)
+			} else {
+				g.steps.joined(key)
+			}
+			if r.Err != errAgain {
+				return r.Val.(V), r.Err
 			}
 		}
 	}
 }
 
-// start starts a login of s that nobody waits for, unless one is under way or may not be. It is tried once: the hold-down
-// paces what follows. The login's context has no values, as it belongs to no request.
-func (f *flights) start(s *TokenSource, do login) {
-	if f.refusal(s) != nil || f.underWay(s) {
+// start starts a call that nobody waits for, unless one is under way or may not be. Its context has
+// no values, as it belongs to nobody.
+func (g *group[K, V]) start(key K) {
+	if g.underWay(key) {
 		return
 	}
-	f.group.DoChan(s.userID, func() (any, error) { return f.fly(context.Background(), s, 1, do) })
+	c, first, err := g.join(context.Background(), key, false)
+	if err != nil || !first {
+		return
+	}
+	go func() {
+		result, err, _ := g.results.Do(c.name, func() (any, error) { return g.run(key, c) })
+		g.report(key, c, singleflight.Result{Val: result, Err: err})
+	}()
 }
 
-// refusal says why no login of s may start now; nil if it may.
-func (f *flights) refusal(s *TokenSource) error {
-	now := f.now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.refusalLocked(s, now)
+func (g *group[K, V]) underWay(key K) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls[key] != nil
 }
 
-func (f *flights) refusalLocked(s *TokenSource, now time.Time) error {
-	if f.closed {
-		return fmt.Errorf("lookerauth: %w", ErrClosed)
+// join returns key's call under way, or a new one. Who is first reports it.
+func (g *group[K, V]) join(
+	values context.Context, key K, waited bool,
+) (c *call[V], first bool, err error) {
+	refused := g.steps.refuse(key)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := cmp.Or(g.closed, refused); err != nil {
+		return nil, false, err
 	}
-	last, failed := f.failures.Peek(s.userID)
-	if failed && within(now.Sub(last.since), last.holdDown) {
-		return last.err
+	if c := g.calls[key]; c != nil {
+		return c, false, nil
 	}
-	return nil
+	g.started++
+	c = &call[V]{name: strconv.FormatUint(g.started, 10), waited: waited, values: values}
+	c.ctx, c.cancel = context.WithCancelCause(values)
+	g.calls[key] = c
+	g.running.Add(1)
+	return c, true, nil
 }
 
-// now is the wall clock's time. It is read before mu is taken, as the Clock is the user's.
-func (f *flights) now() time.Time { return f.clock.Now().Round(0) }
-
-func (f *flights) underWay(s *TokenSource) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.aloft[s.userID] != nil
+// run runs the call. Who joined it just before its end may have it run once more: the result is
+// still the one that it has.
+func (g *group[K, V]) run(key K, c *call[V]) (any, error) {
+	if c.finished {
+		return c.result, c.err
+	}
+	defer g.running.Done()
+	defer c.cancel(nil)
+	result, err := g.steps.run(c.ctx, key, c.waited)
+	c.result, c.err = g.finish(key, c, result, err)
+	c.finished = true
+	return c.result, c.err
 }
 
-// fly runs one login from take-off to landing. The group calls it for one caller at a time for each identity.
-func (f *flights) fly(ctx context.Context, s *TokenSource, tries int, do login) (t *token, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if err := f.takeOff(s, cancel); err != nil {
-		return nil, err
+// finish lets the result come to rest.
+func (g *group[K, V]) finish(key K, c *call[V], result V, err error) (V, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.calls, key)
+	lost := g.closed
+	if lost == nil && c.discarded {
+		lost = errAgain
 	}
-	defer f.landed.Done()
-
-	e := effort{until: f.clock.Now().Add(f.timeout), tries: tries}
-	err = bounded(ctx, f.clock, f.timeout, func(ctx context.Context) error {
-		var err error
-		t, err = do(ctx, e)
-		return err
-	})
-	if err != nil {
-		err = asLoginError(err, s.op(), s.userID)
-	}
-	t, err = f.land(s, t, err)
-	if ownFailure(s, err) != nil {
-		f.cache.loginFailed(ctx, s, err, f.holdDown(s))
-	}
-	return t, err
+	return g.steps.keep(key, result, err, lost)
 }
 
-func (f *flights) takeOff(s *TokenSource, cancel context.CancelCauseFunc) error {
-	now := f.now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.refusalLocked(s, now); err != nil {
-		return err
-	}
-	f.aloft[s.userID] = &flight{cancel: cancel}
-	f.landed.Add(1)
-	return nil
+// report reports a call once it has answered all who waited for it.
+func (g *group[K, V]) report(key K, c *call[V], r singleflight.Result) {
+	g.steps.report(c.values, key, r.Val.(V), r.Err)
 }
 
-// land keeps the token, or remembers the failure. Both happen under the same lock as abandon and close, so a token comes to
-// rest either before them, where they find it, or not at all.
-func (f *flights) land(s *TokenSource, t *token, err error) (*token, error) {
-	now := f.now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	abandoned, landedWell := f.aloft[s.userID].abandoned, err == nil
-	delete(f.aloft, s.userID)
-	if abandoned {
-		err = errAbandoned
+// discard lets nobody have the result of key's call under way, if there is one. Until the caller
+// calls done, close is not complete; after close there is nothing to discard.
+func (g *group[K, V]) discard(key K) (done func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		return nil, g.closed
 	}
-	if f.closed {
-		err = fmt.Errorf("lookerauth: %w", ErrClosed)
+	if c := g.calls[key]; c != nil {
+		c.discarded = true
 	}
-	if err == nil {
-		f.failures.Remove(s.userID)
-		if !f.cache.put(s, t, now) {
-			return nil, errAbandoned
-		}
-		return t, nil
-	}
-	switch {
-	case t == nil:
-	case landedWell && !abandoned: // Close came meanwhile, and other processes may have the token from the Store
-		f.cache.release(t, "token discarded")
-	default:
-		f.cache.discard(t, "token discarded")
-	}
-	if failed := ownFailure(s, err); failed != nil {
-		last, _ := f.failures.Peek(s.userID)
-		d := min(max(2*last.holdDown, minHoldDown), maxHoldDown)
-		if failed.final() {
-			d = maxHoldDown
-		}
-		f.failures.Add(s.userID, failure{err, now, d})
-	}
-	return nil, err
+	g.running.Add(1)
+	return g.running.Done, nil
 }
 
-// holdDown is how long the identity is held down after its last failure; 0 if it did not fail.
-func (f *flights) holdDown(s *TokenSource) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	last, _ := f.failures.Peek(s.userID)
-	return last.holdDown
-}
-
-// ownFailure is what went wrong with a login of s itself. It is nil if err is the service account's, which is counted, logged
-// and held down there, or stands for Logout or Close.
-func ownFailure(s *TokenSource, err error) *LoginError {
-	var failed *LoginError
-	if errors.As(err, &failed) && failed.UserID == s.userID {
-		return failed
-	}
-	return nil
-}
-
-// abandon takes care that the login of s under way, if there is one, is for nothing. If it returns nil, Close waits until the
-// caller says that it has landed.
-func (f *flights) abandon(s *TokenSource) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return fmt.Errorf("lookerauth: %w", ErrClosed)
-	}
-	if flight := f.aloft[s.userID]; flight != nil {
-		flight.abandoned = true
-	}
-	f.landed.Add(1)
-	return nil
-}
-
-// close lets no login start or succeed from now on, and cancels those under way. They have ended when landed is done. It
-// reports whether it is the first call.
-func (f *flights) close() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
+// close lets no call start from now on, and cancels those under way: callers get this error. They
+// have ended when running is done. It reports whether it is the first.
+func (g *group[K, V]) close(err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
 		return false
 	}
-	f.closed = true
-	for _, flight := range f.aloft {
-		flight.cancel(ErrClosed)
+	g.closed = err
+	for _, c := range g.calls {
+		c.cancel(err)
 	}
 	return true
 }
-
-// within reports whether an event that happened elapsed ago is less than d ago. One in the future is not: the clock was set
-// back since, and nobody knows how long ago it was.
-func within(elapsed, d time.Duration) bool {
-	return elapsed >= 0 && elapsed < d
-}
-
-// await waits for the groups, one after the other, until ctx ends.
-func await(ctx context.Context, groups ...*sync.WaitGroup) error {
-	done := make(chan struct{})
-	go func() {
-		for _, group := range groups {
-			group.Wait()
-		}
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// bounded runs f as protect does, with a context that ends after d, and waits for it.
-func bounded(ctx context.Context, clock Clock, d time.Duration, f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done := protect(func() error { return f(ctx) })
-	select {
-	case err := <-done:
-		return err
-	case <-clock.After(d):
-		cancel(fmt.Errorf("not done within LoginTimeout, %v (is Looker reachable at the base URL?): %w", d, context.DeadlineExceeded))
-		return <-done
-	}
-}
-
-// protect runs f, which may call code of the user's, in a goroutine of its own. The channel gets f's error, or the one that
-// stands for its panic or runtime.Goexit.
-func protect(f func() error) <-chan error {
-	result := make(chan error, 1)
-	go func() {
-		err := errors.New("code given to this package called runtime.Goexit, as t.FailNow does")
-		defer func() {
-			if r := recover(); r != nil {
-				err = panicError(r)
-			}
-			result <- err
-		}()
-		err = f()
-	}()
-	return result
-}
-
-// panicError says where code of the user's panicked. It tells the value only if that is certain to hold no secret.
-func panicError(value any) error {
-	what := fmt.Sprintf("a %T", value)
-	if err, ok := value.(runtime.Error); ok {
-		what = err.Error()
-	}
-	pcs := make([]uintptr, 16)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)]) // above: Callers, this function, the deferred one, panic
-	for {
-		frame, more := frames.Next()
-		if frame.Func != nil && !isRuntime(frame.Function) || !more {
-			return fmt.Errorf("code given to this package panicked with %s in %s, line %d", what, frame.Function, frame.Line)
-		}
-	}
-}
-
-func isRuntime(function string) bool { return strings.HasPrefix(function, "runtime.") }

@@ -1,0 +1,188 @@
+package lookerauth
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/guard"
+)
+
+// Stats says what a [Cache] holds now, and counts what it did since it was made.
+type Stats struct {
+	Users        int    // users whose token is kept
+	Logins       uint64 // successful logins, of the service account and of users
+	FailedLogins uint64 // logins that failed after all their tries
+	SharedLogins uint64 // callers that waited for a login which another caller had started
+	Refreshes    uint64 // of Logins, those that replaced a token which could still be used
+	Rejections   uint64 // tokens invalidated: by a 401 of Looker's, or by TokenSource.Invalidate
+	Replays      uint64 // requests sent a second time after a 401
+	Evictions    uint64 // users pushed out by more recent ones
+	Logouts      uint64 // tokens logged out at Looker
+	StoreHits    uint64 // tokens taken from the Store, each of which saved a login
+	StoreErrors  uint64 // operations of the Store that failed or took too long, locks included
+}
+
+// events counts what happens, and logs it: one method for each. It is safe for concurrent use.
+type events struct {
+	logger *slog.Logger // nil: nothing is logged
+
+	logins, failedLogins, sharedLogins, refreshes, rejections, replays atomic.Uint64
+	evictions, logouts, storeHits, storeErrors                         atomic.Uint64
+}
+
+// stats returns the counts.
+func (e *events) stats() Stats {
+	return Stats{
+		Logins:       e.logins.Load(),
+		FailedLogins: e.failedLogins.Load(),
+		SharedLogins: e.sharedLogins.Load(),
+		Refreshes:    e.refreshes.Load(),
+		Rejections:   e.rejections.Load(),
+		Replays:      e.replays.Load(),
+		Evictions:    e.evictions.Load(),
+		Logouts:      e.logouts.Load(),
+		StoreHits:    e.storeHits.Load(),
+		StoreErrors:  e.storeErrors.Load(),
+	}
+}
+
+// line is an event as it is logged. The documentation of the package lists them all.
+type line struct {
+	level slog.Level
+	event string
+	attrs []slog.Attr
+}
+
+// log writes an event to the user's Logger, in the caller's goroutine, unless ctx has it held back.
+// Otherwise no lock may be held. A panic in the Logger stays there.
+func (e *events) log(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr) {
+	if e.logger == nil {
+		return
+	}
+	l := line{level, event, attrs}
+	if held, ok := ctx.Value(heldKey{}).(*heldLines); ok && held.add(l) {
+		return
+	}
+	guard.Recover(func() { e.logger.LogAttrs(ctx, level, "lookerauth: "+event, attrs...) })
+}
+
+// heldLines are the lines of a job for which callers wait. They have to get its result first, as a
+// Logger may call back, and then waits for that result, too.
+type heldLines struct {
+	mu       sync.Mutex // guards what is below
+	lines    []line
+	released bool
+}
+
+type heldKey struct{}
+
+// hold returns a context whose events are held back until release is called. They then go where
+// those of ctx go.
+func (e *events) hold(ctx context.Context) (_ context.Context, release func()) {
+	held := &heldLines{}
+	return context.WithValue(ctx, heldKey{}, held), func() {
+		for _, l := range held.release() {
+			e.log(ctx, l.level, l.event, l.attrs...)
+		}
+	}
+}
+
+// add reports whether the line is held back.
+func (h *heldLines) add(l line) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.released {
+		h.lines = append(h.lines, l)
+	}
+	return !h.released
+}
+
+func (h *heldLines) release() []line {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.released = true
+	return h.lines
+}
+
+func userID(who identity) slog.Attr { return slog.String("user_id", who.userID()) }
+func because(err error) slog.Attr   { return slog.Any("error", err) }
+
+func (e *events) loggedIn(ctx context.Context, who identity, life time.Duration) {
+	e.logins.Add(1)
+	e.log(ctx, slog.LevelDebug, "logged in", userID(who), slog.Duration("life", life))
+}
+
+// refreshed is a login that replaced a token which could still be used.
+func (e *events) refreshed(ctx context.Context, who identity, life time.Duration) {
+	e.logins.Add(1)
+	e.refreshes.Add(1)
+	e.log(ctx, slog.LevelDebug, "token refreshed", userID(who), slog.Duration("life", life))
+}
+
+func (e *events) takenFromStore(ctx context.Context, who identity) {
+	e.storeHits.Add(1)
+	e.log(ctx, slog.LevelDebug, "token taken from the store", userID(who))
+}
+
+// loginFailed is a login that may not be tried again before holdDown has passed.
+func (e *events) loginFailed(
+	ctx context.Context, who identity, err error, holdDown time.Duration,
+) {
+	e.failedLogins.Add(1)
+	e.log(ctx, slog.LevelWarn, "login failed",
+		userID(who), because(err), slog.Duration("hold_down", holdDown))
+}
+
+// joined is a caller who has waited for a login that another one had started.
+func (e *events) joined() { e.sharedLogins.Add(1) }
+
+func (e *events) invalidated(ctx context.Context, who identity) {
+	e.rejections.Add(1)
+	e.log(ctx, slog.LevelInfo, "token rejected", userID(who))
+}
+
+func (e *events) replayed(ctx context.Context, who identity) {
+	e.replays.Add(1)
+	e.log(ctx, slog.LevelDebug, "request replayed", userID(who))
+}
+
+func (e *events) evicted(ctx context.Context, who identity) {
+	e.evictions.Add(1)
+	e.log(ctx, slog.LevelDebug, "user evicted", userID(who))
+}
+
+func (e *events) discarded(ctx context.Context, who identity) {
+	e.log(ctx, slog.LevelDebug, "token discarded", userID(who))
+}
+
+func (e *events) loggedOut(ctx context.Context, who identity) {
+	e.logouts.Add(1)
+	e.log(ctx, slog.LevelDebug, "logged out", userID(who))
+}
+
+func (e *events) logoutFailed(ctx context.Context, who identity, err error) {
+	e.log(ctx, slog.LevelWarn, "logout failed", userID(who), because(err))
+}
+
+// storeFailed is an operation of the Store; it is logged if it is the first one of an outage.
+func (e *events) storeFailed(ctx context.Context, err error, first bool) {
+	e.storeErrors.Add(1)
+	if first {
+		e.log(ctx, slog.LevelWarn, "store failed", because(err))
+	}
+}
+
+func (e *events) storeWorks(ctx context.Context) {
+	e.log(ctx, slog.LevelInfo, "store works again")
+}
+
+func (e *events) unopened(ctx context.Context, err error) {
+	e.log(ctx, slog.LevelWarn, "stored value does not open", because(err))
+}
+
+func (e *events) closed(ctx context.Context, users, failed int) {
+	e.log(ctx, slog.LevelInfo, "closed", slog.Int("users", users), slog.Int("failed", failed))
+}

@@ -1,0 +1,79 @@
+// Package guard runs code of the user's, which may panic, call runtime.Goexit, or hang past its
+// context. Nothing that it does reaches whoever waits for it, but as an error.
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Run runs f in a goroutine of its own. The channel gets f's error, or the one that stands for
+// its panic or runtime.Goexit. It has room for that, so nobody needs to receive it.
+func Run(f func() error) <-chan error {
+	result := make(chan error, 1)
+	go func() {
+		err := errors.New("code given to this package called runtime.Goexit, as t.FailNow does")
+		defer func() {
+			if r := recover(); r != nil {
+				err = panicError(r)
+			}
+			result <- err
+		}()
+		err = f()
+	}()
+	return result
+}
+
+// Recover runs f in the caller's goroutine. A panic in it ends f alone.
+func Recover(f func()) {
+	defer func() { _ = recover() }()
+	f()
+}
+
+// Clock is the part of a clock that a time-out needs.
+type Clock interface {
+	After(d time.Duration) <-chan time.Time
+}
+
+// Bounded runs f as Run does, with a context that ends after d with this cause, and waits for it.
+func Bounded(
+	ctx context.Context, clock Clock, d time.Duration, cause error, f func(context.Context) error,
+) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := Run(func() error { return f(ctx) })
+	select {
+	case err := <-done:
+		return err
+	case <-clock.After(d):
+		cancel(cause)
+		return <-done
+	}
+}
+
+// panicError says in which function code of the user's panicked. It tells the value only if that
+// is certain to hold no secret.
+func panicError(value any) error {
+	what := fmt.Sprintf("a %T", value)
+	if err, ok := value.(runtime.Error); ok {
+		what = err.Error()
+	}
+	return fmt.Errorf("code given to this package panicked with %s in %s", what, panicked())
+}
+
+// panicked is the name of the function that panicked. It is called while that is on the stack.
+func panicked() string {
+	pcs := make([]uintptr, 16)
+	// Above it are Callers, this function, panicError, the deferred one, and the runtime.
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
+	for {
+		frame, more := frames.Next()
+		if !more || !strings.HasPrefix(frame.Function, "runtime.") {
+			return frame.Function
+		}
+	}
+}

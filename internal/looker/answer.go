@@ -1,0 +1,87 @@
+package looker
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lookerauth/lookerauth/internal/token"
+)
+
+const (
+	maxMessage = 200 // bytes kept of Looker's message
+
+	// MaxLife is the longest life of a token, and the longest Retry-After, that is believed.
+	// Looker's tokens live for one hour by default.
+	MaxLife = 24 * time.Hour
+)
+
+// parseToken trusts nothing: anyone between here and Looker may have answered.
+func parseToken(ans answer) (token.Response, error) {
+	var fields struct {
+		AccessToken string  `json:"access_token"`
+		TokenType   string  `json:"token_type"`
+		ExpiresIn   float64 `json:"expires_in"` // seconds
+	}
+	notLooker := func(why string) (token.Response, error) {
+		err := &Error{Status: ans.status, NotLooker: true, Err: errors.New(why)}
+		return token.Response{}, err
+	}
+	if err := json.Unmarshal(ans.body, &fields); err != nil {
+		return notLooker("its body is not an access token in JSON")
+	}
+	if !IsAccessToken(fields.AccessToken) {
+		return notLooker("its access_token is missing or malformed")
+	}
+	seconds := min(fields.ExpiresIn, MaxLife.Seconds())
+	life := time.Duration(seconds * float64(time.Second))
+	if life <= 0 {
+		return notLooker("its expires_in is not a positive number")
+	}
+	return token.Response{
+		AccessToken: fields.AccessToken, TokenType: fields.TokenType, Sent: ans.sent, Life: life,
+	}, nil
+}
+
+// IsAccessToken reports whether s can be the second word of an Authorization header: visible
+// ASCII only.
+func IsAccessToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+// message is the message of Looker's error, or "" if the body is not one of Looker's errors.
+func (c *call) message(body []byte) string {
+	var fields struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(body, &fields) != nil {
+		return ""
+	}
+	message := scrub(fields.Message, c.secrets) // first: a piece of a secret would not be found
+	if len(message) <= maxMessage {
+		return message
+	}
+	cut := maxMessage
+	for !utf8.RuneStart(message[cut]) {
+		cut--
+	}
+	return message[:cut] + "…"
+}
+
+// retryAfter reads seconds or an HTTP date; 0 if the header has neither.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := header.Get("Retry-After")
+	if value != "" && strings.Trim(value, "0123456789") == "" {
+		seconds, _ := strconv.ParseUint(value, 10, 64) // the largest number if it is too large
+		return time.Duration(min(seconds, uint64(MaxLife/time.Second))) * time.Second
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(date.Sub(now), 0), MaxLife)
+}

@@ -1,0 +1,134 @@
+// Package looker makes Looker's authentication calls, one on the wire each, and reads the answers:
+// as tokens, or as what went wrong. It never tries twice, and no error of it holds a secret.
+package looker
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/token"
+)
+
+// Client makes the calls. It is safe for concurrent use.
+type Client struct {
+	root      string            // of the API, without a slash at the end
+	userQuery string            // of login_user, with its question mark
+	transport http.RoundTripper // not an http.Client: that would follow redirects with the key
+	now       func() time.Time
+}
+
+// New makes a Client for the API at root, such as https://demo.looker.com:19999/api/4.0. Without
+// associative, login_user asks for associative=false.
+func New(
+	root string, associative bool, transport http.RoundTripper, now func() time.Time,
+) *Client {
+	c := &Client{root: root, transport: transport, now: now}
+	if !associative {
+		c.userQuery = "?associative=false"
+	}
+	return c
+}
+
+// Login asks for a token of the service account that this key belongs to.
+func (c *Client) Login(
+	ctx context.Context, clientID, clientSecret string,
+) (token.Response, error) {
+	form := url.Values{"client_id": {clientID}, "client_secret": {clientSecret}}
+	return c.login(ctx, &call{
+		method:  http.MethodPost,
+		url:     c.root + "/login",
+		form:    form.Encode(),
+		secrets: []string{clientSecret, clientID},
+	})
+}
+
+// LoginUser asks for a token of the user with this id, as the service account.
+func (c *Client) LoginUser(
+	ctx context.Context, service *token.Token, userID string,
+) (token.Response, error) {
+	return c.login(ctx, &call{
+		method:        http.MethodPost,
+		url:           c.root + "/login/" + url.PathEscape(userID) + c.userQuery,
+		authorization: service.Header(),
+		secrets:       []string{service.OAuth().AccessToken},
+	})
+}
+
+// Logout ends t. That it has ended before is a success.
+func (c *Client) Logout(ctx context.Context, t *token.Token) error {
+	call := &call{
+		method:        http.MethodDelete,
+		url:           c.root + "/logout",
+		authorization: t.Header(),
+		secrets:       []string{t.OAuth().AccessToken},
+	}
+	ans, err := c.send(ctx, call)
+	if err != nil {
+		return err
+	}
+	switch ans.status {
+	case http.StatusOK, http.StatusNoContent, http.StatusUnauthorized, http.StatusNotFound:
+		return nil
+	}
+	return call.refused(ans, c.now())
+}
+
+// login makes a call that answers a token.
+func (c *Client) login(ctx context.Context, call *call) (token.Response, error) {
+	ans, err := c.send(ctx, call)
+	if err != nil {
+		return token.Response{}, err
+	}
+	if ans.status != http.StatusOK {
+		return token.Response{}, call.refused(ans, c.now())
+	}
+	return parseToken(ans)
+}
+
+// call is one call on the wire.
+type call struct {
+	method, url   string
+	form          string   // the body, if there is one
+	authorization string   // the header, if there is one
+	secrets       []string // to keep out of errors
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	sent   time.Time // when the request was
+}
+
+const maxAnswer = 64 << 10 // bytes read of an answer; Looker's have less than 1 KiB
+
+// send makes the call.
+func (c *Client) send(ctx context.Context, call *call) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, call.method, call.url, strings.NewReader(call.form))
+	if err != nil {
+		return answer{}, &Error{Err: Scrub(err, call.secrets...)}
+	}
+	req.Header.Set("Accept", "application/json")
+	if call.form != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if call.authorization != "" {
+		req.Header.Set("Authorization", call.authorization)
+	}
+	sent := c.now()
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return answer{}, call.noAnswer(ctx, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return answer{}, call.noAnswer(ctx, err)
+	}
+	return answer{resp.StatusCode, resp.Header, body, sent}, nil
+}

@@ -1,0 +1,213 @@
+package token
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// LRU holds the current token of the service account, and those of the users that were used last.
+// It is safe for concurrent use.
+type LRU struct {
+	refreshBefore time.Duration
+	size          int
+	tokens        *index
+
+	// added counts the users that were taken in. It is the clock by which recency is measured,
+	// as only a user who comes in can push another one out.
+	added atomic.Uint64
+
+	mu    sync.Mutex                       // held for look-ups only; guards all changes
+	order *simplelru.LRU[*Token, struct{}] // the users' tokens, by when they were last used
+}
+
+// Left is what left an LRU, all of one identity. It has to be ended.
+type Left struct {
+	Key    Key
+	Tokens []*Token // the identity's token, and those before it that Looker may still accept
+	Why    Cause
+}
+
+// Cause is why an identity left an LRU.
+type Cause uint8
+
+const (
+	Evicted Cause = iota // others were used more recently
+	Removed              // on request
+)
+
+// NewLRU makes an LRU for this many users, at least one. A token ages refreshBefore before it stops
+// being usable, but no more than a quarter of its life.
+func NewLRU(size int, refreshBefore time.Duration) *LRU {
+	order, err := simplelru.NewLRU[*Token, struct{}](size, nil)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return &LRU{refreshBefore: refreshBefore, size: size, tokens: newIndex(), order: order}
+}
+
+// Len returns how many users have a token, usable or not.
+func (l *LRU) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.order.Len()
+}
+
+// Slot returns a Slot for the key. It takes no lock; it costs an allocation if there is no token.
+func (l *LRU) Slot(key Key) *Slot {
+	if t := l.tokens.get(key); t != nil {
+		return &t.slot
+	}
+	return newSlot(key)
+}
+
+// Fresh returns the Slot's token if it may be served as it is; nil if it has to be asked for with
+// Current. It takes no lock and costs no allocation.
+func (l *LRU) Fresh(s *Slot, now int64) *Token {
+	if t := s.held.Load(); t != nil && t.Fresh(now) && l.isRecent(t) {
+		return t
+	}
+	return nil
+}
+
+// isRecent reports whether t is as good as at the front. Moving it there takes a lock, so it is
+// done again only after a sixteenth of the users have been replaced. Two users are therefore in the
+// wrong order only if fewer than size/16 others, rounded up, were taken in between their last uses.
+func (l *LRU) isRecent(t *Token) bool {
+	return l.added.Load()-t.touched.Load() <= uint64(l.size-1)/16
+}
+
+// Current returns the token of the Slot's identity, be it aging or expired, moves it to the front,
+// and keeps it in the Slot. It is nil if there is none that was not invalidated.
+func (l *LRU) Current(s *Slot) *Token {
+	t := l.Last(s.key)
+	if t == nil || t.Retired() {
+		return nil
+	}
+	s.held.Store(t)
+	return t
+}
+
+// Last returns the token of this identity, be it invalidated, and moves it to the front; nil if
+// there is none.
+func (l *LRU) Last(key Key) *Token {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tokens.get(key)
+	if t != nil {
+		l.touch(t)
+	}
+	return t
+}
+
+// touch moves t to the front. mu is held.
+func (l *LRU) touch(t *Token) {
+	t.touched.Store(l.added.Load())
+	if t.slot.key.Kind != ServiceAccount { // which is never evicted
+		l.order.Add(t, struct{}{})
+	}
+}
+
+// Put makes t the token of its identity, in place of the one before, and evicts the user that was
+// not used for the longest time if that is one too many. Then left is what has to be ended.
+//
+// It refuses a t that was in here before: somebody else has invalidated or replaced it, or it
+// has left, and whoever did that has seen to its end.
+func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t.state > current {
+		return nil, false
+	}
+	last := l.tokens.get(t.slot.key)
+	if last == t {
+		l.touch(t)
+		return nil, true
+	}
+	switch {
+	case last != nil:
+		l.replace(last, t, now)
+	case t.slot.key.Kind != ServiceAccount:
+		left = l.makeRoom(now)
+		l.added.Add(1)
+	}
+	t.state = current
+	t.freshFor.Store(int64(freshFor(t.life(), l.refreshBefore)))
+	l.tokens.put(t)
+	l.touch(t)
+	return left, true
+}
+
+// replace ends last, which Looker may still accept, and lets t inherit the past. mu is held.
+func (l *LRU) replace(last, t *Token, now int64) {
+	t.past = last.past.with(last, now)
+	last.retire(ended)
+	l.order.Remove(last)
+}
+
+// makeRoom evicts a user if the LRU is full. mu is held.
+func (l *LRU) makeRoom(now int64) *Left {
+	if l.order.Len() < l.size {
+		return nil
+	}
+	oldest, _, _ := l.order.GetOldest()
+	return l.takeOut(oldest, Evicted, now)
+}
+
+// takeOut ends the life of an identity's token in here. mu is held.
+func (l *LRU) takeOut(t *Token, why Cause, now int64) *Left {
+	l.order.Remove(t)
+	l.tokens.remove(t)
+	if t.state == current {
+		t.retire(ended)
+	}
+	return &Left{t.slot.key, t.past.aliveWith(t, now), why}
+}
+
+// Invalidate takes the token out of service if it is the current one of this identity. It stays
+// until another one replaces it.
+//
+// It does not if that token was issued to replace one that was invalidated within the interval:
+// then it is not to blame.
+func (l *LRU) Invalidate(key Key, accessToken string, interval time.Duration, now int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tokens.get(key)
+	if t == nil || t.state != current || !t.Is(accessToken) {
+		return false
+	}
+	last := t.past.lastRejection()
+	if t.sent >= last && uint64(now-last) < uint64(interval) {
+		return false
+	}
+	t.retire(invalidated)
+	if t.past == nil {
+		t.past = &past{}
+	}
+	t.past.rejectedAt = now
+	return true
+}
+
+// Remove takes an identity out; nil if it is not in here.
+func (l *LRU) Remove(key Key, now int64) *Left {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tokens.get(key)
+	if t == nil {
+		return nil
+	}
+	return l.takeOut(t, Removed, now)
+}
+
+// RemoveUsers takes all users out.
+func (l *LRU) RemoveUsers(now int64) []*Left {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var left []*Left
+	for _, t := range l.order.Keys() {
+		left = append(left, l.takeOut(t, Removed, now))
+	}
+	return left
+}

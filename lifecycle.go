@@ -1,0 +1,247 @@
+package lookerauth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lookerauth/lookerauth/internal/guard"
+	"github.com/lookerauth/lookerauth/internal/queue"
+	"github.com/lookerauth/lookerauth/internal/token"
+)
+
+// lifecycle is what happens to tokens:
+//
+//	login ──▶ kept ──▶ replaced ─────────┐
+//	  │         ├────▶ invalidated ──────┤ Looker may still accept it: it ends with its identity
+//	  │         ├────▶ evicted ──────────┴──▶ released: logged out, unless others may use it
+//	  │         └────▶ removed, by Logout ──▶ revoked: logged out, for everybody
+//	  └──▶ discarded: Logout or Close came first, or AfterLogin failed
+//
+// Close releases all. A token that nobody ends expires.
+type lifecycle struct {
+	tokens    *token.LRU
+	logins    *group[identity, *outcome]
+	heldDown  *queue.HoldDown[identity]
+	issuer    issuer
+	queue     *queue.Queue // of logins
+	clock     Clock
+	timeout   time.Duration // of a login
+	maxLogins int
+	events    *events
+
+	// What runs in the background ends with ctx, and nothing is added to it once Close has begun
+	// and no login is under way.
+	background *guard.Background
+	ctx        context.Context
+	cancel     context.CancelFunc
+}
+
+// outcome is what came of a login.
+type outcome struct {
+	token   *token.Token // may be set although the login failed: then it has to be ended
+	found   bool         // the token was there: another login had just ended
+	refused bool         // there was no login: another one had just failed
+	ended   time.Time
+
+	ctx     context.Context // events in it are held back until release
+	release func()
+}
+
+// wait returns a new token of this identity, from the one login that there is for it.
+func (l *lifecycle) wait(ctx context.Context, who identity) (*token.Token, error) {
+	o, err := l.logins.get(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	return o.token, nil
+}
+
+// refresh replaces the identity's token in the background.
+func (l *lifecycle) refresh(who identity) { l.logins.start(who) }
+
+// refuse holds an identity down after a failed login.
+func (l *lifecycle) refuse(who identity) error { return l.heldDown.Refuse(who, wallTime(l.clock)) }
+
+// run gets a new token, unless another login has just ended. One that nobody waits for is tried
+// once: the hold-down paces what follows.
+func (l *lifecycle) run(ctx context.Context, who identity, waited bool) (*outcome, error) {
+	o := &outcome{}
+	o.ctx, o.release = l.events.hold(ctx)
+	if err := l.refuse(who); err != nil {
+		o.refused = true
+		return o, err
+	}
+	now := l.clock.Now()
+	last := l.tokens.Last(who.key)
+	if last != nil && last.Fresh(now.UnixNano()) {
+		o.token, o.found = last, true
+		return o, nil
+	}
+	b := budget{turn: l.queue.Turn(now.Add(l.timeout)), tries: 1}
+	if waited {
+		b.tries = maxTries
+	}
+	var new issued
+	bounded := func(ctx context.Context) (err error) {
+		new, err = l.issuer.issue(ctx, who, b, last)
+		return err
+	}
+	err := guard.Bounded(o.ctx, l.clock, l.timeout, tooLate(l.timeout), bounded)
+	o.token, o.ended = new.token, wallTime(l.clock)
+	if err != nil {
+		return o, asLoginError(err, loginOp(who), who.userID())
+	}
+	life := new.token.Response().Life
+	switch {
+	case new.stored:
+		l.events.takenFromStore(o.ctx, who)
+	case last != nil && !last.Retired() && !last.Expired(now.UnixNano()):
+		l.events.refreshed(o.ctx, who, life)
+	default:
+		l.events.loggedIn(o.ctx, who, life)
+	}
+	return o, nil
+}
+
+// keep makes the token its identity's, remembers the failure, or discards what nobody may have.
+func (l *lifecycle) keep(who identity, o *outcome, err, lost error) (*outcome, error) {
+	if err == nil && lost == nil {
+		return o, l.put(who, o)
+	}
+	if o.token != nil && !o.found {
+		l.discard(who, o, err == nil && lost != errAgain)
+	}
+	if lost != nil {
+		return o, lost
+	}
+	if failed := ownFailure(who, err); failed != nil && !o.refused {
+		holdDown := l.heldDown.Add(who, err, failed.permanent(), o.ended)
+		l.events.loginFailed(o.ctx, who, err, holdDown)
+	}
+	return o, err
+}
+
+// put keeps the token. If it is a found one that has been invalidated or taken out since, waiters
+// have to ask again; it is not ended then: whoever did that sees to it, and others may have it.
+func (l *lifecycle) put(who identity, o *outcome) error {
+	left, ok := l.tokens.Put(o.token, o.ended.UnixNano())
+	if !ok {
+		return errAgain
+	}
+	l.heldDown.Remove(who)
+	if left != nil {
+		evicted := identity{left.Key}
+		l.events.evicted(o.ctx, evicted)
+		l.background.Run(func() error { return l.issuer.release(l.ctx, evicted, left.Tokens) })
+	}
+	return nil
+}
+
+// discard ends the token of a login whose result nobody may have. It is only released if Close
+// came first, as others may have it from the Store.
+func (l *lifecycle) discard(who identity, o *outcome, released bool) {
+	l.events.discarded(o.ctx, who)
+	tokens := []*token.Token{o.token}
+	l.background.Run(func() error {
+		if released {
+			return l.issuer.release(l.ctx, who, tokens)
+		}
+		return l.issuer.revoke(l.ctx, who, tokens, false)
+	})
+}
+
+func (l *lifecycle) joined(identity) { l.events.joined() }
+
+func (l *lifecycle) report(_ context.Context, _ identity, o *outcome, _ error) { o.release() }
+
+// ownFailure is what went wrong with a login of who itself. It is nil if err is the service
+// account's, which is counted, logged and held down there.
+func ownFailure(who identity, err error) *LoginError {
+	var failed *LoginError
+	if errors.As(err, &failed) && failed.UserID == who.userID() {
+		return failed
+	}
+	return nil
+}
+
+// invalidate takes a token out of service if it is the current one. It does not if that was issued
+// to replace another one within the interval: then it is not to blame.
+func (l *lifecycle) invalidate(
+	ctx context.Context, who identity, accessToken string, interval time.Duration,
+) {
+	if l.tokens.Invalidate(who.key, accessToken, interval, l.clock.Now().UnixNano()) {
+		l.events.invalidated(ctx, who)
+	}
+}
+
+// logOut takes an identity out, and ends its tokens for everybody. A login under way ends with a
+// token that nobody may have.
+func (l *lifecycle) logOut(ctx context.Context, who identity) error {
+	done, err := l.logins.discard(who)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var tokens []*token.Token
+	if left := l.tokens.Remove(who.key, l.clock.Now().UnixNano()); left != nil {
+		tokens = left.Tokens
+	}
+	return l.issuer.revoke(ctx, who, tokens, true)
+}
+
+// close ends everything: logins are cancelled and waited for, then all tokens released, the service
+// account's last. It ends with ctx, and does nothing the second time.
+func (l *lifecycle) close(ctx context.Context) error {
+	if !l.logins.close(closedError()) {
+		return nil
+	}
+	now := l.clock.Now().UnixNano()
+	users := l.tokens.RemoveUsers(now)
+	service := l.tokens.Remove(serviceAccount().key, now)
+	err := guard.Wait(ctx, &l.logins.running)
+	failed := l.releaseAll(ctx, users, service)
+	// Logins that end late still add to the background, which is why they are waited for again.
+	err = cmp.Or(err, guard.Wait(ctx, &l.logins.running), l.background.Wait(ctx))
+	l.cancel()
+	l.events.closed(ctx, len(users), failed)
+	if failed > 0 {
+		const left = "lookerauth: close: the logout of %d of %d identities failed, " +
+			"their tokens may live until they expire: %w"
+		return fmt.Errorf(left, failed, len(users)+1, cmp.Or(err, errLogout))
+	}
+	if err != nil {
+		return fmt.Errorf("lookerauth: close: %w", err)
+	}
+	return nil
+}
+
+// errLogout stands for the errors of logouts, each of which was logged.
+var errLogout = errors.New("it was refused or not answered")
+
+// releaseAll releases the users' tokens, and then the service account's. It returns for how many of
+// these identities that failed.
+func (l *lifecycle) releaseAll(ctx context.Context, users []*token.Left, service *token.Left) int {
+	var failed atomic.Int64
+	release := func(left *token.Left) error {
+		if l.issuer.release(ctx, identity{left.Key}, left.Tokens) != nil {
+			failed.Add(1)
+		}
+		return nil
+	}
+	var group errgroup.Group
+	group.SetLimit(l.maxLogins)
+	for _, left := range users {
+		group.Go(func() error { return release(left) })
+	}
+	_ = group.Wait() // no function in it fails
+	if service != nil {
+		_ = release(service)
+	}
+	return int(failed.Load())
+}

@@ -1,0 +1,116 @@
+package lookerauth
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/lookerauth/lookerauth/internal/origin"
+)
+
+// sender sends requests with a token, and only where tokens may go.
+type sender struct {
+	origin origin.Origin
+	base   http.RoundTripper
+}
+
+// send sends a copy of the request with this body, which it closes, and this Authorization header;
+// without any if that is "".
+func (s *sender) send(
+	req *http.Request, body io.ReadCloser, authorization string,
+) (*http.Response, error) {
+	out := &outgoing{request: *req}
+	out.request.Body = body
+	out.request.Header = cloneHeader(req.Header, authorization, out.values[:0])
+	resp, err := s.base.RoundTrip(&out.request)
+	if resp != nil {
+		// The caller's own request, which tells no token to those who log the response.
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// outgoing is a copy of a request, in one allocation with room for the values of its header.
+type outgoing struct {
+	request http.Request
+	values  [6]string
+}
+
+// cloneHeader copies the header, with this Authorization instead of the one it may have. The values
+// are in values, as long as there is room; no part of that has room to grow into the next.
+func cloneHeader(header http.Header, authorization string, values []string) http.Header {
+	clone := make(http.Header, len(header)+1)
+	add := func(name string, more ...string) {
+		start := len(values)
+		values = append(values, more...)
+		clone[name] = values[start:len(values):len(values)]
+	}
+	for name, more := range header {
+		switch {
+		case strings.EqualFold(name, "Authorization"):
+		case more == nil: // which tells net/http to leave a header out
+			clone[name] = nil
+		default:
+			add(name, more...)
+		}
+	}
+	if authorization != "" {
+		add("Authorization", authorization)
+	}
+	return clone
+}
+
+// admit decides whether a request may have a token. If it leads elsewhere it may not: it is an
+// error if the caller made it so, and to be sent on without a token if a redirect did.
+func (s *sender) admit(req *http.Request) (withToken bool, err error) {
+	if s.origin.Covers(req) {
+		return true, nil
+	}
+	if req.Response != nil {
+		return false, nil
+	}
+	return false, fmt.Errorf("lookerauth: %w", ErrForeignOrigin)
+}
+
+// withoutToken ends a request that must not have a token: with err, or by sending it on as it is if
+// that is nil.
+func (s *sender) withoutToken(req *http.Request, err error) (*http.Response, error) {
+	if err == nil {
+		return s.send(req, req.Body, "")
+	}
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return nil, err
+}
+
+// bodyAgain returns the request's body as it was at first, if that can be had.
+func bodyAgain(req *http.Request) (body io.ReadCloser, ok bool) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req.Body, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	return body, err == nil
+}
+
+// clientWith returns a client that has one token, whatever becomes of that.
+func (s *sender) clientWith(authorization string) *http.Client {
+	return &http.Client{Transport: &fixedTransport{s, authorization}}
+}
+
+// fixedTransport sends every request with one token.
+type fixedTransport struct {
+	sender        *sender
+	authorization string
+}
+
+func (t *fixedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if withToken, err := t.sender.admit(req); !withToken {
+		return t.sender.withoutToken(req, err)
+	}
+	return t.sender.send(req, req.Body, t.authorization)
+}
