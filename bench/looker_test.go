@@ -13,8 +13,8 @@ import (
 
 const lookerURL = "https://looker.example"
 
-// looker is a Looker within this process: without HTTP between them, a Cache is filled with a million users in seconds. Its
-// tokens live for a day, so that none ages while it is measured.
+// looker is a Looker within this process: without HTTP between them, a Cache is filled with a
+// million users in seconds. Its tokens live for a day, so that none ages while it is measured.
 type looker struct {
 	delay  time.Duration // that a login takes
 	logins atomic.Int64
@@ -46,8 +46,10 @@ func (l *looker) RoundTrip(req *http.Request) (*http.Response, error) {
 	l.logins.Add(1)
 	time.Sleep(l.delay)
 	userID := strings.TrimPrefix(strings.TrimPrefix(req.URL.Path, "/api/4.0/login"), "/")
-	answer := `{"access_token":"` + tokenOf(userID) + `","token_type":"Bearer","expires_in":86400}`
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(answer))}, nil
+	answer := fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":%d}`,
+		tokenOf(userID), int(tokenLife.Seconds()))
+	body := io.NopCloser(strings.NewReader(answer))
+	return &http.Response{StatusCode: http.StatusOK, Body: body}, nil
 }
 
 // tokenOf is the token that every contestant has for a user, 40 characters long as Looker's are.

@@ -6,17 +6,22 @@ import (
 	"testing"
 )
 
-// BenchmarkMemory measures how much the heap grows by with each cached user: the id, the token and all that keeps them. What
-// the benchmark itself holds is there before. The time it reports is that of filling.
+// BenchmarkMemory measures how much the heap grows by with each cached user: the id, the token and
+// all that keeps them. What the benchmark itself holds is there before. The time it reports is that
+// of filling.
 func BenchmarkMemory(b *testing.B) {
 	contestants := []struct {
 		name string
 		fill func(users int) any
 	}{
 		{"lookerauth", func(users int) any { return fillLookerauth(users) }},
+		{"ttlcache", func(users int) any { return fillTTLCache(users) }},
+		{"otter-expiry", func(users int) any { return fillOtterExpiry(users) }},
 		{"lru", func(users int) any { return fillLRU(users) }},
 		{"otter", func(users int) any { return fillOtter(users) }},
 		{"syncmap", func(users int) any { return fillMap(users) }},
+		// The last one, as it never leaves the memory again.
+		{"expirable", func(users int) any { return fillExpirable(users) }},
 	}
 	for _, users := range populationSizes()[1:] {
 		for _, contestant := range contestants {

@@ -19,8 +19,11 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// tomorrow is when the peers' tokens expire. They must look at the clock, and find that there is nothing to do.
-func tomorrow() time.Time { return time.Now().Add(24 * time.Hour) }
+// tokenLife is how long every token lives, the peers' as well as this library's: all must look at
+// the clock, and find that there is nothing to do.
+const tokenLife = 24 * time.Hour
+
+func tomorrow() time.Time { return time.Now().Add(tokenLife) }
 
 func newOAuth2(token string) oauth2.TokenSource {
 	return oauth2.ReuseTokenSource(nil, oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, Expiry: tomorrow()}))

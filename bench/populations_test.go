@@ -9,14 +9,16 @@ import (
 	"sync/atomic"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/golang-lru/v2/expirable"
+	"github.com/jellydator/ttlcache/v3"
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/oauth2"
 
 	"github.com/lookerauth/lookerauth"
 )
 
-// userIDs are the ids of that many users, as requests would bring them along: other strings than those that are kept, so that
-// comparing them takes every contestant a look at the bytes.
+// userIDs are the ids of that many users, as requests would bring them along: other strings than
+// those that are kept, so that comparing them takes every contestant a look at the bytes.
 var userIDs = once(func(users int) []string {
 	ids := make([]string, users)
 	for i := range ids {
@@ -25,15 +27,7 @@ var userIDs = once(func(users int) []string {
 	return ids
 })
 
-// The populations that are looked up, by number of users.
-var (
-	cached  = once(fillLookerauth)
-	inLRU   = once(fillLRU)
-	inOtter = once(fillOtter)
-	inMap   = once(fillMap)
-)
-
-// once remembers what fill made for each size: go test comes back for it, with each -cpu and each -count.
+// once remembers what fill made for each size.
 func once[T any](fill func(users int) T) func(users int) T {
 	var mu sync.Mutex
 	made := make(map[int]T)
@@ -47,7 +41,43 @@ func once[T any](fill func(users int) T) func(users int) T {
 	}
 }
 
-// fillLookerauth logs every user in. Nobody closes the Cache: no goroutine is left in it, and the process ends soon.
+// The populations that are looked up, by number of users. No user of one is evicted.
+var (
+	inLookerauth  = latest(fillLookerauth)
+	inExpirable   = latest(fillExpirable)
+	inTTLCache    = latest(fillTTLCache)
+	inOtterExpiry = latest(fillOtterExpiry)
+	inLRU         = latest(fillLRU)
+	inOtter       = latest(fillOtter)
+	inMap         = latest(fillMap)
+)
+
+// inMemory is the population that was filled last.
+var inMemory struct {
+	sync.Mutex
+	kind       *int
+	users      int
+	population any
+}
+
+// latest remembers what fill made, until another population is filled: a million users take half
+// a gigabyte, and go test is done with a benchmark, with each -cpu and each -count, before the
+// next one begins.
+func latest[T any](fill func(users int) T) func(users int) T {
+	kind := new(int)
+	return func(users int) T {
+		inMemory.Lock()
+		defer inMemory.Unlock()
+		if inMemory.kind != kind || inMemory.users != users {
+			inMemory.population = nil // makes room
+			inMemory.kind, inMemory.users, inMemory.population = kind, users, fill(users)
+		}
+		return inMemory.population.(T)
+	}
+}
+
+// fillLookerauth logs every user in. Nobody closes the Cache: no goroutine is left in it, and the
+// process ends soon.
 func fillLookerauth(users int) *lookerauth.Cache {
 	cache := new(looker).newCache(users)
 	forEachUser(users, func(userID string) {
@@ -58,18 +88,54 @@ func fillLookerauth(users int) *lookerauth.Cache {
 	return cache
 }
 
+// fillExpirable leaves a goroutine behind that never ends, and that keeps what it cleans up.
+func fillExpirable(users int) *expirable.LRU[string, *oauth2.Token] {
+	cache := expirable.NewLRU[string, *oauth2.Token](users, nil, tokenLife)
+	forEachUser(users, func(userID string) { cache.Add(userID, newToken(userID)) })
+	return cache
+}
+
+// fillTTLCache makes reading a token leave its expiry as it is, which by default it puts off: the
+// life of a token is fixed. What cleans up is not started, as nothing expires; Get never returns
+// what has expired.
+func fillTTLCache(users int) *ttlcache.Cache[string, *oauth2.Token] {
+	cache := ttlcache.New(
+		ttlcache.WithCapacity[string, *oauth2.Token](uint64(users)),
+		ttlcache.WithTTL[string, *oauth2.Token](tokenLife),
+		ttlcache.WithDisableTouchOnHit[string, *oauth2.Token](),
+	)
+	forEachUser(users, func(userID string) {
+		cache.Set(userID, newToken(userID), ttlcache.DefaultTTL)
+	})
+	return cache
+}
+
+// fillOtterExpiry leaves a goroutine behind that ends once the cache is gone.
+func fillOtterExpiry(users int) *otter.Cache[string, *oauth2.Token] {
+	return fillOtterWith(users, otter.ExpiryWriting[string, *oauth2.Token](tokenLife))
+}
+
+func fillOtter(users int) *otter.Cache[string, *oauth2.Token] {
+	return fillOtterWith(users, nil)
+}
+
+func fillOtterWith(
+	users int, expiry otter.ExpiryCalculator[string, *oauth2.Token],
+) *otter.Cache[string, *oauth2.Token] {
+	cache := otter.Must(&otter.Options[string, *oauth2.Token]{
+		MaximumSize:      users,
+		ExpiryCalculator: expiry,
+	})
+	forEachUser(users, func(userID string) { cache.Set(userID, newToken(userID)) })
+	return cache
+}
+
 func fillLRU(users int) *lru.Cache[string, *oauth2.Token] {
 	cache, err := lru.New[string, *oauth2.Token](users)
 	if err != nil {
 		panic(err)
 	}
 	forEachUser(users, func(userID string) { cache.Add(userID, newToken(userID)) })
-	return cache
-}
-
-func fillOtter(users int) *otter.Cache[string, *oauth2.Token] {
-	cache := otter.Must(&otter.Options[string, *oauth2.Token]{MaximumSize: users})
-	forEachUser(users, func(userID string) { cache.Set(userID, newToken(userID)) })
 	return cache
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -31,7 +32,7 @@ var userContestants = []struct {
 	open func(users int) func(userID string) (token string, err error)
 }{
 	{"lookerauth", func(users int) func(string) (string, error) {
-		cache := cached(users)
+		cache := inLookerauth(users)
 		return func(userID string) (string, error) {
 			t, err := cache.User(userID).TokenContext(context.Background())
 			if err != nil {
@@ -41,22 +42,37 @@ var userContestants = []struct {
 		}
 	}},
 	{"lookerauth-request", openRequests},
+	// What does the same work: keeps the users that were used last, and looks at the clock.
+	{"expirable", func(users int) func(string) (string, error) {
+		cache := inExpirable(users)
+		return func(userID string) (string, error) { return accessToken(cache.Get(userID)) }
+	}},
+	{"ttlcache", func(users int) func(string) (string, error) {
+		cache := inTTLCache(users)
+		return func(userID string) (string, error) {
+			item := cache.Get(userID)
+			if item == nil {
+				return "", errMissing
+			}
+			return item.Value().AccessToken, nil
+		}
+	}},
+	{"otter-expiry", func(users int) func(string) (string, error) {
+		cache := inOtterExpiry(users)
+		return func(userID string) (string, error) {
+			return accessToken(cache.GetIfPresent(userID))
+		}
+	}},
+	// What does less: its tokens never expire.
 	{"lru", func(users int) func(string) (string, error) {
 		cache := inLRU(users)
 		return func(userID string) (string, error) { return accessToken(cache.Get(userID)) }
 	}},
-	// golang-lru as it must be used for tokens that expire. A look at the clock waits for all that the processor has begun, so it
-	// costs more beside other work than alone.
-	{"lru-clock", func(users int) func(string) (string, error) {
-		cache := inLRU(users)
-		return func(userID string) (string, error) {
-			t, ok := cache.Get(userID)
-			return accessToken(t, ok && timepiece.Now().Before(t.Expiry))
-		}
-	}},
 	{"otter", func(users int) func(string) (string, error) {
 		cache := inOtter(users)
-		return func(userID string) (string, error) { return accessToken(cache.GetIfPresent(userID)) }
+		return func(userID string) (string, error) {
+			return accessToken(cache.GetIfPresent(userID))
+		}
 	}},
 	// The floor: nothing is evicted, so nobody keeps account of who was used last.
 	{"syncmap", func(users int) func(string) (string, error) {
@@ -80,12 +96,13 @@ func accessToken(t *oauth2.Token, ok bool) (string, error) {
 	return t.AccessToken, nil
 }
 
-// openRequests gets a user's token as a request does whose context names the user. The public way to it is Cache.Transport, so
-// this is a request as a whole: it makes a context and a request for each look-up, as a server has them, and the Transport
-// copies the request and its header, which is empty here.
+// openRequests gets a user's token as a request does whose context names the user. The public way
+// to it is Cache.Transport, so this is a request as a whole: it makes a context and a request for
+// each look-up, as a server has them, and the Transport copies the request and its header, which
+// is empty here.
 func openRequests(users int) func(string) (string, error) {
 	base := new(sink)
-	transport := cached(users).Transport(base)
+	transport := inLookerauth(users).Transport(base)
 	address, err := url.Parse(lookerURL + "/api/4.0/user")
 	if err != nil {
 		panic(err)
@@ -100,7 +117,8 @@ func openRequests(users int) func(string) (string, error) {
 	}
 }
 
-// picker picks users at random, for one goroutine. It is cheap, and picks the same users for every contestant.
+// picker picks users at random, for one goroutine. It is cheap, and picks the same users for every
+// contestant.
 type picker struct {
 	ids    []string
 	random rand.PCG
@@ -125,7 +143,8 @@ func BenchmarkUsers(b *testing.B) {
 				b.RunParallel(func(pb *testing.PB) {
 					get, pick := contestant.open(users), newPicker(ids, goroutines.Add(1))
 					userID := ids[0]
-					token, err := tokenOf(userID), error(nil) // as they are if this goroutine gets no turn
+					// As they are if this goroutine gets no turn.
+					token, err := tokenOf(userID), error(nil)
 					for pb.Next() {
 						userID = pick.next()
 						if token, err = get(userID); err != nil {
@@ -144,8 +163,8 @@ func BenchmarkUsers(b *testing.B) {
 // warm are the benchmarks that were warmed up.
 var warm = make(map[string]bool)
 
-// warmUp looks every user up once, as in a process that has been running for a while. What a first look-up costs would otherwise
-// be in the figures to a part that depends on how many there are.
+// warmUp looks every user up once, as in a process that has been running for a while. What a first
+// look-up costs would otherwise be in the figures to a part that depends on how many there are.
 func warmUp(b *testing.B, get func(userID string) (string, error), ids []string) {
 	if warm[b.Name()] {
 		return
@@ -169,5 +188,27 @@ func TestUserContestantsGetEachUsersToken(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestReadingATokenLeavesItsExpiry(t *testing.T) {
+	const users = 1_000
+	userID := userIDs(users)[0]
+	cached := inTTLCache(users).Get(userID)
+	before := cached.ExpiresAt()
+	if life := time.Until(before); life <= 0 || life > tokenLife {
+		t.Errorf("ttlcache keeps a token for %v, want %v", life, tokenLife)
+	}
+	if after := inTTLCache(users).Get(userID).ExpiresAt(); !after.Equal(before) {
+		t.Errorf("ttlcache: a read token expires at %v, was %v", after, before)
+	}
+
+	entry, _ := inOtterExpiry(users).GetEntry(userID)
+	if life := entry.ExpiresAfter(); life <= 0 || life > tokenLife {
+		t.Errorf("otter keeps a token for %v, want %v", life, tokenLife)
+	}
+	again, _ := inOtterExpiry(users).GetEntry(userID)
+	if again.ExpiresAtNano != entry.ExpiresAtNano {
+		t.Errorf("otter: a read token expires at %v, was %v", again.ExpiresAt(), entry.ExpiresAt())
 	}
 }
