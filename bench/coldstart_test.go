@@ -18,9 +18,10 @@ const (
 	loginTime      = 5 * time.Millisecond
 )
 
-// BenchmarkColdStart measures how long it takes until the last of many callers has its token when no user has one. The ideal is
-// that 16 logins are under way at all times. The floor is the ideal on this machine, where a sleep of 5 ms takes a little
-// longer, and which the first login, the service account's, is not a part of.
+// BenchmarkColdStart measures how long it takes until the last of many callers has its token when
+// no user has one. The ideal is that 16 logins are under way at all times. The floor is the ideal
+// on this machine, where a sleep of 5 ms takes a little longer. The service account's login, the
+// first one, is not a part of the ideal.
 func BenchmarkColdStart(b *testing.B) {
 	users := 10_000
 	if testing.Short() {
@@ -36,7 +37,8 @@ func BenchmarkColdStart(b *testing.B) {
 			err := coldStart(cache, ids)
 			b.StopTimer()
 			if logins := fake.logins.Load(); err != nil || logins != int64(users)+1 {
-				b.Fatalf("%d logins for %d users and the service account, and the error %v", logins, users, err)
+				b.Fatalf("%d logins for %d users and the service account, and the error %v",
+					logins, users, err)
 			}
 			if err := cache.Close(b.Context()); err != nil {
 				b.Fatal(err)
@@ -105,10 +107,12 @@ func TestColdStartLogsEveryUserInOnce(t *testing.T) {
 		elapsed := time.Since(start)
 
 		if logins := fake.logins.Load(); err != nil || logins != users+1 {
-			t.Errorf("%d logins for %d users and the service account, and the error %v", logins, users, err)
+			t.Errorf("%d logins for %d users and the service account, and the error %v",
+				logins, users, err)
 		}
 		if ideal := loginTime * users / atOnce; elapsed != ideal+loginTime {
-			t.Errorf("took %v of simulated time, want the ideal, %v, and one login more", elapsed, ideal)
+			t.Errorf("took %v of simulated time, want the ideal, %v, and one login more",
+				elapsed, ideal)
 		}
 	})
 }

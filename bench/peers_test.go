@@ -26,15 +26,21 @@ const tokenLife = 24 * time.Hour
 func tomorrow() time.Time { return time.Now().Add(tokenLife) }
 
 func newOAuth2(token string) oauth2.TokenSource {
-	return oauth2.ReuseTokenSource(nil, oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, Expiry: tomorrow()}))
+	t := &oauth2.Token{AccessToken: token, Expiry: tomorrow()}
+	return oauth2.ReuseTokenSource(nil, oauth2.StaticTokenSource(t))
 }
 
 func newAWS(token string) *aws.CredentialsCache {
-	return aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	get := func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{
-			AccessKeyID: "id", SecretAccessKey: "secret", SessionToken: token, CanExpire: true, Expires: tomorrow(),
+			AccessKeyID:     "id",
+			SecretAccessKey: "secret",
+			SessionToken:    token,
+			CanExpire:       true,
+			Expires:         tomorrow(),
 		}, nil
-	}))
+	}
+	return aws.NewCredentialsCache(aws.CredentialsProviderFunc(get))
 }
 
 // googleTokens provides the token that Google's cache is to keep.
@@ -63,11 +69,12 @@ var githubKey = sync.OnceValue(func() []byte {
 	if err != nil {
 		panic(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	der := x509.MarshalPKCS1PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: der})
 })
 
-// github answers the call for an installation's token, and leaves all else to its base. ghinstallation makes both kinds of
-// request through the same one.
+// github answers the call for an installation's token, and leaves all else to its base.
+// ghinstallation makes both kinds of request through the same one.
 type github struct {
 	base  http.RoundTripper
 	token string
@@ -78,5 +85,6 @@ func (g *github) RoundTrip(req *http.Request) (*http.Response, error) {
 		return g.base.RoundTrip(req)
 	}
 	answer, err := json.Marshal(map[string]any{"token": g.token, "expires_at": tomorrow()})
-	return &http.Response{StatusCode: http.StatusCreated, Body: io.NopCloser(bytes.NewReader(answer))}, err
+	body := io.NopCloser(bytes.NewReader(answer))
+	return &http.Response{StatusCode: http.StatusCreated, Body: body}, err
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/lookerauth/lookerauth"
 )
 
-// sink is a base that does nothing: it keeps the last request, and has one response for all. It is one goroutine's.
+// sink is a base that does nothing: it keeps the last request, and has one response for all. It is
+// one goroutine's.
 type sink struct {
 	last     *http.Request
 	response http.Response
@@ -22,7 +23,8 @@ func (s *sink) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &s.response, nil
 }
 
-// ownSink is a base that hands a request to the sink in its context: the goroutines share a Transport, but no response.
+// ownSink is a base that hands a request to the sink in its context: the goroutines share a
+// Transport, but no response.
 type ownSink struct{}
 
 type sinkKey struct{}
@@ -31,16 +33,19 @@ func (ownSink) RoundTrip(req *http.Request) (*http.Response, error) {
 	return req.Context().Value(sinkKey{}).(http.RoundTripper).RoundTrip(req)
 }
 
+// lookerHeader is the header of a request to Looker with userID's token.
+var lookerHeader = "token " + tokenOf(userID)
+
 // roundTripContestants put userID's token on requests.
 var roundTripContestants = []struct {
 	name          string
 	authorization string // the header that it sends
 	open          func(base http.RoundTripper) http.RoundTripper
 }{
-	{"lookerauth", "token " + tokenOf(userID), func(base http.RoundTripper) http.RoundTripper {
+	{"lookerauth", lookerHeader, func(base http.RoundTripper) http.RoundTripper {
 		return new(looker).newCache(1).User(userID).Transport(base)
 	}},
-	{"lookerauth-context", "token " + tokenOf(userID), func(base http.RoundTripper) http.RoundTripper {
+	{"lookerauth-context", lookerHeader, func(base http.RoundTripper) http.RoundTripper {
 		return new(looker).newCache(1).Transport(base)
 	}},
 	{"xoauth2", "Bearer " + tokenOf(userID), func(base http.RoundTripper) http.RoundTripper {
@@ -56,7 +61,8 @@ var roundTripContestants = []struct {
 // newRequest returns a request of the user's with four headers, which ends in the sink.
 func newRequest(tb testing.TB, end http.RoundTripper) *http.Request {
 	ctx := lookerauth.WithUser(context.WithValue(tb.Context(), sinkKey{}, end), userID)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, lookerURL+"/api/4.0/looks/1/run/json", nil)
+	const url = lookerURL + "/api/4.0/looks/1/run/json"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -69,7 +69,8 @@ var tokenContestants = []struct {
 		transport := newGitHub(nil, token)
 		return func() (string, error) { return transport.Token(context.Background()) }
 	}},
-	// The floor: a token that is kept beside a look at the clock, without which nobody knows that it is good.
+	// The floor: a token that is kept beside a look at the clock, without which nobody knows that
+	// it is good.
 	{"clock", func(token string) func() (string, error) {
 		return func() (string, error) {
 			if timepiece.Now().IsZero() {
@@ -80,7 +81,8 @@ var tokenContestants = []struct {
 	}},
 }
 
-// timepiece is read as the library reads its Config's Clock, through the interface: the compiler cannot tell what is in here.
+// timepiece is read as the library reads its Config's Clock, through the interface: the compiler
+// cannot tell what is in here.
 var timepiece lookerauth.Clock = clock.New()
 
 func BenchmarkToken(b *testing.B) {

@@ -191,24 +191,24 @@ func TestUserContestantsGetEachUsersToken(t *testing.T) {
 	}
 }
 
-func TestReadingATokenLeavesItsExpiry(t *testing.T) {
+func TestTokensOfPeersExpireADayAfterTheyWereIssued(t *testing.T) {
 	const users = 1_000
 	userID := userIDs(users)[0]
-	cached := inTTLCache(users).Get(userID)
-	before := cached.ExpiresAt()
-	if life := time.Until(before); life <= 0 || life > tokenLife {
-		t.Errorf("ttlcache keeps a token for %v, want %v", life, tokenLife)
-	}
-	if after := inTTLCache(users).Get(userID).ExpiresAt(); !after.Equal(before) {
-		t.Errorf("ttlcache: a read token expires at %v, was %v", after, before)
+
+	tokens := inTTLCache(users)
+	expiry := tokens.Get(userID).ExpiresAt()
+	checkLife(t, "ttlcache", time.Until(expiry))
+	if now := tokens.Get(userID).ExpiresAt(); !now.Equal(expiry) {
+		t.Errorf("ttlcache: a token that was read expires at %v, not at %v", now, expiry)
 	}
 
 	entry, _ := inOtterExpiry(users).GetEntry(userID)
-	if life := entry.ExpiresAfter(); life <= 0 || life > tokenLife {
-		t.Errorf("otter keeps a token for %v, want %v", life, tokenLife)
-	}
-	again, _ := inOtterExpiry(users).GetEntry(userID)
-	if again.ExpiresAtNano != entry.ExpiresAtNano {
-		t.Errorf("otter: a read token expires at %v, was %v", again.ExpiresAt(), entry.ExpiresAt())
+	checkLife(t, "otter", entry.ExpiresAfter())
+}
+
+func checkLife(t *testing.T, name string, life time.Duration) {
+	t.Helper()
+	if life <= 0 || life > tokenLife {
+		t.Errorf("%s: a token expires in %v, want at most %v", name, life, tokenLife)
 	}
 }

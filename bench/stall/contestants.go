@@ -15,12 +15,13 @@ import (
 	"github.com/lookerauth/lookerauth"
 )
 
-// contestant is a way to send requests to Looker as the service account, which is all that each of them can act as.
+// contestant is a way to send requests to Looker as the service account, which is all that each of
+// them can act as.
 type contestant struct {
 	name string
 
-	// start returns a function that asks Looker who it acts as. Its error says what was answered if not that. stop ends what
-	// start began.
+	// start returns a function that asks Looker who it acts as. Its error says what was answered if
+	// not that. stop ends what start began.
 	start func(cfg lookerauth.Config) (send func() error, stop func(), err error)
 }
 
@@ -40,8 +41,8 @@ func startLookerauth(cfg lookerauth.Config) (send func() error, stop func(), err
 	return getUser(cache.ServiceAccount().Client(), cfg), stop, nil
 }
 
-// startOAuth2 does what its documentation tells users with a client id and a client secret to do. Looker wants both in the
-// body, where AuthStyleInParams puts them.
+// startOAuth2 does what its documentation tells users with a client id and a client secret to do.
+// Looker wants both in the body, where AuthStyleInParams puts them.
 func startOAuth2(cfg lookerauth.Config) (send func() error, stop func(), err error) {
 	config := clientcredentials.Config{
 		ClientID:     cfg.ClientID,
@@ -49,7 +50,8 @@ func startOAuth2(cfg lookerauth.Config) (send func() error, stop func(), err err
 		TokenURL:     cfg.BaseURL + "/api/4.0/login",
 		AuthStyle:    oauth2.AuthStyleInParams,
 	}
-	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{Transport: cfg.Transport})
+	client := &http.Client{Transport: cfg.Transport}
+	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, client)
 	return getUser(config.Client(ctx), cfg), func() {}, nil
 }
 

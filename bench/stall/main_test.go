@@ -19,7 +19,8 @@ func TestProgramPrintsAndDrawsAllContestants(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "stall.svg")
 	var out strings.Builder
 	synctest.Test(t, func(t *testing.T) {
-		if err := run([]string{"-workers", "1", "-duration", "2s", "-o", file}, &out, lookertest.NewInMemoryServer); err != nil {
+		args := []string{"-workers", "1", "-duration", "2s", "-o", file}
+		if err := run(args, &out, lookertest.NewInMemoryServer); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -30,7 +31,8 @@ func TestProgramPrintsAndDrawsAllContestants(t *testing.T) {
 	}
 	checkNames(t, string(drawn))
 	checkNames(t, out.String())
-	if !strings.Contains(out.String(), "A failure of golang.org/x/oauth2: answered 401 Unauthorized") {
+	const failure = "A failure of golang.org/x/oauth2: answered 401 Unauthorized"
+	if !strings.Contains(out.String(), failure) {
 		t.Errorf("printed:\n%s\nwant the failure that a revocation causes", out.String())
 	}
 }
@@ -38,7 +40,8 @@ func TestProgramPrintsAndDrawsAllContestants(t *testing.T) {
 func TestNoPictureIsDrawnWithoutAFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	synctest.Test(t, func(t *testing.T) {
-		if err := run([]string{"-workers", "1", "-duration", "1s", "-o", ""}, io.Discard, lookertest.NewInMemoryServer); err != nil {
+		args := []string{"-workers", "1", "-duration", "1s", "-o", ""}
+		if err := run(args, io.Discard, lookertest.NewInMemoryServer); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -58,7 +61,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 	}
 	for _, tt := range tests {
 		args := append([]string{tt.flag}, strings.Fields(tt.value)...)
-		if err := run(args, io.Discard, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
+		err := run(args, io.Discard, nil)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: error %v, want one that names %s", args, err, tt.want)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-// interval is how often each worker sends a request. It leaves the processor idle most of the time, so that what is seen is
-// the wait for logins and not the one for a core.
+// interval is how often each worker sends a request. It leaves the processor idle most of the time,
+// so that what is seen is the wait for logins and not the one for a core.
 const interval = 10 * time.Millisecond
 
 // load is what every contestant has to cope with.
@@ -53,7 +53,7 @@ func (s sample) failed() bool { return s.err != nil }
 // trial is how one contestant coped.
 type trial struct {
 	name       string
-	firstLogin time.Duration   // the slowest of the workers' first requests, before the clock started
+	firstLogin time.Duration   // the slowest first request of a worker, before the clock started
 	samples    []sample        // of all workers
 	revoked    time.Duration   // when every token was revoked, since the clock started
 	logins     []time.Duration // when each began, since the clock started
@@ -82,7 +82,8 @@ func try(c contestant, looker *lookertest.Server, l load) (trial, error) {
 	return t, nil
 }
 
-// slowLogins makes every login take as long as login, and returns a function that returns when each began.
+// slowLogins makes every login take as long as login, and returns a function that returns when each
+// began.
 func slowLogins(looker *lookertest.Server, login time.Duration) (begun func() []time.Time) {
 	var (
 		mu    sync.Mutex
@@ -104,7 +105,8 @@ func slowLogins(looker *lookertest.Server, login time.Duration) (begun func() []
 	}
 }
 
-// warmUp has every worker send its first request, for which nobody can have a token, and returns how long the slowest waited.
+// warmUp has every worker send its first request, for which nobody can have a token, and returns
+// how long the slowest waited.
 func warmUp(send func() error, workers int) (slowest time.Duration, err error) {
 	errs := make([]error, workers)
 	var group sync.WaitGroup
@@ -121,7 +123,8 @@ func (t *trial) measure(send func() error, looker *lookertest.Server, l load, st
 	var group sync.WaitGroup
 	group.Go(func() {
 		time.Sleep(l.duration / 2)
-		t.revoked = time.Since(start) // before it happens: no request that it harms is answered earlier
+		// Before it happens: no request that it harms is answered earlier.
+		t.revoked = time.Since(start)
 		looker.RevokeAll()
 	})
 	samples := make([][]sample, l.workers)
@@ -133,8 +136,9 @@ func (t *trial) measure(send func() error, looker *lookertest.Server, l load, st
 	t.samples = slices.Concat(samples...)
 }
 
-// work sends a request at every interval. While one waits, the next ones become due and are sent late, as those of users would
-// be: latency counts from when a request was due, or a stall of 300 ms would be seen as one slow request and not as 30.
+// work sends a request at every interval. While one waits, the next ones become due and are sent
+// late, as those of users would be: latency counts from when a request was due, or a stall of
+// 300 ms would be seen as one slow request and not as 30.
 func work(send func() error, start time.Time, first, duration time.Duration) (samples []sample) {
 	for due := first; due < duration; due += interval {
 		time.Sleep(time.Until(start.Add(due)))
@@ -150,7 +154,8 @@ type phase struct {
 	latencies                  []float64 // of the requests that succeeded, in seconds, ascending
 }
 
-// phase has the requests that were answered from one moment on until another, and the logins that began then.
+// phase has the requests that were answered from one moment on until another, and the logins that
+// began then.
 func (t trial) phase(from, until time.Duration) (p phase) {
 	within := func(at time.Duration) bool { return from <= at && at < until }
 	for _, s := range t.samples {
@@ -177,7 +182,8 @@ func (t trial) beforeTheClock() phase  { return t.phase(math.MinInt64, 0) }
 func (t trial) untilRevocation() phase { return t.phase(0, t.revoked) }
 func (t trial) fromRevocation() phase  { return t.phase(t.revoked, math.MaxInt64) }
 
-// quantile is the latency in seconds that this share of the successful requests did not exceed; NaN if there was none.
+// quantile is the latency in seconds that this share of the successful requests did not exceed; NaN
+// if there was none.
 func (p phase) quantile(share float64) float64 {
 	if len(p.latencies) == 0 {
 		return math.NaN()

@@ -9,8 +9,9 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-// tryAll runs every contestant in simulated time, which does not depend on the machine. x/oauth2 holds a sync.Mutex during a
-// login, and simulated time stands still while somebody waits for that: it can have one worker only, and so can the SDK.
+// tryAll runs every contestant in simulated time, which does not depend on the machine. x/oauth2
+// holds a sync.Mutex during a login, and simulated time stands still while somebody waits for that:
+// it can have one worker only, and so can the SDK.
 func tryAll(t *testing.T, check func(t *testing.T, c contestant, result trial, l load)) {
 	t.Helper()
 	for _, c := range contestants {
@@ -40,7 +41,8 @@ func TestEveryRequestIsCountedOnce(t *testing.T) {
 		}
 		for _, p := range []phase{until, from} {
 			if len(p.latencies)+p.failures != p.requests {
-				t.Errorf("%d latencies and %d failures of %d requests", len(p.latencies), p.failures, p.requests)
+				t.Errorf("%d latencies and %d failures of %d requests",
+					len(p.latencies), p.failures, p.requests)
 			}
 		}
 	})
@@ -52,7 +54,8 @@ func TestEveryoneLogsInBeforeTheClockStartsAndInBothPhases(t *testing.T) {
 			t.Errorf("%d logins before the clock started, want 1", n)
 		}
 		if result.untilRevocation().logins == 0 || result.fromRevocation().logins == 0 {
-			t.Errorf("logins at %v, want some before and some after %v", result.logins, result.revoked)
+			t.Errorf("logins at %v, want some before and some after %v",
+				result.logins, result.revoked)
 		}
 	})
 }
@@ -100,7 +103,8 @@ func TestLatencyCountsFromWhenARequestWasDue(t *testing.T) {
 func TestFailedFirstRequestIsReported(t *testing.T) {
 	looker := lookertest.NewServer(nil)
 	looker.Fail(lookertest.Request, -1, lookertest.Fault{Status: 403})
-	if _, err := try(contestants[0], looker, load{duration: time.Second, tokenLife: time.Second, workers: 1}); err == nil {
+	l := load{duration: time.Second, tokenLife: time.Second, workers: 1}
+	if _, err := try(contestants[0], looker, l); err == nil {
 		t.Error("no error")
 	}
 }
@@ -128,7 +132,8 @@ func TestRequestUnderWayBelongsToTheRevocation(t *testing.T) {
 		{due: 9 * time.Second, latency: time.Second - 1},
 		{due: 11 * time.Second},
 	}}
-	if until, from := result.untilRevocation().requests, result.fromRevocation().requests; until != 1 || from != 2 {
+	until, from := result.untilRevocation().requests, result.fromRevocation().requests
+	if until != 1 || from != 2 {
 		t.Errorf("%d requests until the revocation and %d from it on, want 1 and 2", until, from)
 	}
 }

@@ -1,5 +1,11 @@
-// Command table makes the README's table of one run of the benchmarks. It reads the output of go test -bench from files or
-// from its standard input, prints the table, and with -readme also puts it into that file, between two comments:
+// Command table makes README.md's table of one run of the benchmarks. It reads the output of
+// go test -bench from files or from its standard input, and prints the table, with a dash for what
+// was not measured. From the directory bench:
+//
+//	go run ./table run.txt
+//	go run ./table -readme README.md run.txt
+//
+// With -readme it also puts the table into that file, between two comments:
 //
 //	<!-- bench -->
 //	<!-- /bench -->
@@ -18,7 +24,7 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	readme := flag.String("readme", "", "put the table into this file, too")
+	readme := flag.String("readme", "", "put the table into this `file`, too, such as README.md")
 	flag.Parse()
 	if err := run(os.Stdout, *readme, flag.Args()); err != nil {
 		log.Fatal("table: ", err)
@@ -57,7 +63,8 @@ func insert(path, table string) error {
 	before, rest, found := strings.Cut(string(text), begin)
 	_, after, foundEnd := strings.Cut(rest, end)
 	if !found || !foundEnd {
-		return fmt.Errorf("%s: the lines %q and %q are not there", path, strings.TrimSpace(begin), end)
+		return fmt.Errorf("%s: the lines %q and %q are not there",
+			path, strings.TrimSpace(begin), end)
 	}
 	return os.WriteFile(path, []byte(before+begin+table+end+after), 0o644)
 }

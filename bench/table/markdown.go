@@ -29,7 +29,11 @@ func (r *results) markdown() (string, error) {
 		}
 		fmt.Fprintf(&b, " %s |\n", row.limit)
 	}
-	fmt.Fprintf(&b, "\nMedians, with the interval that holds the true one at 95 %%, which takes 6 runs. The limits are this project's own; bold is over one. %s.\n", r.where())
+	fmt.Fprintf(&b, `
+Medians, with the interval that holds the true one at 95 %%, which takes 6 runs.
+The limits are this project's own; bold is over one.
+%s.
+`, r.where())
 	return b.String(), nil
 }
 
@@ -92,7 +96,8 @@ func plural(cores int) string {
 
 // where says what the run says of its machine.
 func (r *results) where() string {
-	text := fmt.Sprintf("Measured on %s, %s/%s", r.machine["cpu"], r.machine["goos"], r.machine["goarch"])
+	text := fmt.Sprintf("Measured on %s, %s/%s",
+		r.machine["cpu"], r.machine["goos"], r.machine["goarch"])
 	if n, err := strconv.Atoi(r.machine["cores"]); err == nil {
 		text += ", " + plural(n)
 	}

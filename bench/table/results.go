@@ -128,8 +128,9 @@ func (r *results) cores() []int {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// summary is the median of what the row says, with its spread. The first measurement of each benchmark goes with the first of
-// every other, and so on: they were made close to each other, when the machine was the same. ok is false if one is missing.
+// summary is the median of what the row says, with its spread. The first measurement of each
+// benchmark goes with the first of every other, and so on: they were made close to each other, when
+// the machine was the same. ok is false if one is missing.
 func (r *results) summary(row row, cores int) (s benchmath.Summary, ok bool, err error) {
 	var values []float64
 	for i, name := range slices.Concat(row.over, row.under) {
@@ -141,8 +142,8 @@ func (r *results) summary(row row, cores int) (s benchmath.Summary, ok bool, err
 			values = slices.Repeat([]float64{1}, len(samples))
 		}
 		if len(samples) != len(values) {
-			return s, false, fmt.Errorf("%s was measured %d times on %d cores, and %s %d times: was the run cut short?",
-				row.over[0], len(values), cores, name, len(samples))
+			return s, false, fmt.Errorf("%s was measured %d times on %d cores, and %s %d times: "+
+				"was the run cut short?", row.over[0], len(values), cores, name, len(samples))
 		}
 		for j, sample := range samples {
 			if i >= len(row.over) {
