@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,91 +11,118 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-func TestConfigIsChecked(t *testing.T) {
+func TestBaseURLIsChecked(t *testing.T) {
 	for _, test := range []struct {
-		name   string
-		change func(*lookerauth.Config)
-		want   string // "": the Config is fine
+		name, baseURL, want string // want "": it is fine
 	}{
-		{"as it is", func(*lookerauth.Config) {}, ""},
-		{"slash at the end", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/" }, ""},
-		{"prefix", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example:19999/bi/eu/" }, ""},
-		{"http to loopback", func(c *lookerauth.Config) { c.BaseURL = "http://127.1.2.3:8080" }, ""},
-		{"http to localhost", func(c *lookerauth.Config) { c.BaseURL = "http://localhost:8080" }, ""},
-		{"http to IPv6 loopback", func(c *lookerauth.Config) { c.BaseURL = "http://[::1]:8080" }, ""},
-		{"http allowed", func(c *lookerauth.Config) { c.BaseURL, c.AllowHTTP = "http://looker.example", true }, ""},
-		{"credentials instead of a key", func(c *lookerauth.Config) {
-			c.ClientID, c.ClientSecret = "", ""
-			c.Credentials = func(context.Context) (string, string, error) { return "", "", nil }
-		}, ""},
+		{"as it is", "https://looker.example", ""},
+		{"slash at the end", "https://looker.example/", ""},
+		{"prefix", "https://looker.example:19999/bi/eu/", ""},
+		{"http to loopback", "http://127.1.2.3:8080", ""},
+		{"http to localhost", "http://localhost:8080", ""},
+		{"http to IPv6 loopback", "http://[::1]:8080", ""},
 
-		{"no base URL", func(c *lookerauth.Config) { c.BaseURL = "" }, "BaseURL is missing"},
-		{"no scheme", func(c *lookerauth.Config) { c.BaseURL = "looker.example:19999" }, "BaseURL is not an address"},
-		{"no scheme, no port", func(c *lookerauth.Config) { c.BaseURL = "looker.example" }, "BaseURL is not an address"},
-		{"another scheme", func(c *lookerauth.Config) { c.BaseURL = "ftp://looker.example" }, "BaseURL is not an address"},
-		{"no host", func(c *lookerauth.Config) { c.BaseURL = "https://:19999" }, "BaseURL is not an address"},
-		{"control character", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example\n" }, "BaseURL is not an address"},
-		{"bad port", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example:99999" }, "BaseURL has a bad port"},
-		{"empty port", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example:" }, "BaseURL has a bad port"},
-		{"password", func(c *lookerauth.Config) { c.BaseURL = "https://me:" + testSecret + "@looker.example" }, "BaseURL has a user name"},
-		{"query", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example?a=b" }, "BaseURL has a query"},
-		{"empty fragment", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example#" }, "BaseURL has a query"},
-		{"fragment", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example#a" }, "BaseURL has a query"},
-		{"API path", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/api/4.0" }, "ends in /api/4.0: leave that out"},
-		{"API path with a slash", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/api/4.0/" }, "ends in /api/4.0: leave that out"},
-		{"dots", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/a/../b" }, "BaseURL has the path"},
-		{"escapes", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/%2e%2e" }, "BaseURL has the path"},
-		{"double slash", func(c *lookerauth.Config) { c.BaseURL = "https://looker.example/a//b" }, "BaseURL has the path"},
-		{"http", func(c *lookerauth.Config) { c.BaseURL = "http://looker.example" }, "BaseURL is http://"},
-		{"http to a lookalike", func(c *lookerauth.Config) { c.BaseURL = "http://localhost.example" }, "BaseURL is http://"},
-		{"version", func(c *lookerauth.Config) { c.APIVersion = "v4" }, `APIVersion is "v4"`},
-		{"no id", func(c *lookerauth.Config) { c.ClientID = "" }, "ClientID is missing"},
-		{"no secret", func(c *lookerauth.Config) { c.ClientSecret = "" }, "ClientSecret is missing"},
-		{"newline", func(c *lookerauth.Config) { c.ClientSecret += "\n" }, "ClientSecret starts or ends with white space"},
-		{"MaxUsers", func(c *lookerauth.Config) { c.MaxUsers = -1 }, "MaxUsers is -1"},
-		{"RefreshBefore", func(c *lookerauth.Config) { c.RefreshBefore = -time.Second }, "RefreshBefore is -1s"},
-		{"LoginTimeout", func(c *lookerauth.Config) { c.LoginTimeout = -time.Second }, "LoginTimeout is -1s"},
-		{"MaxConcurrentLogins", func(c *lookerauth.Config) { c.MaxConcurrentLogins = -1 }, "MaxConcurrentLogins is -1"},
+		{"none", "", "BaseURL is missing"},
+		{"no scheme", "looker.example:19999", "BaseURL is not an address"},
+		{"no scheme, no port", "looker.example", "BaseURL is not an address"},
+		{"another scheme", "ftp://looker.example", "BaseURL is not an address"},
+		{"no host", "https://:19999", "BaseURL is not an address"},
+		{"control character", "https://looker.example\n", "BaseURL is not an address"},
+		{"bad port", "https://looker.example:99999", "BaseURL has a bad port"},
+		{"empty port", "https://looker.example:", "BaseURL has a bad port"},
+		{"password", "https://me:" + testSecret + "@looker.example", "BaseURL has a user name"},
+		{"query", "https://looker.example?a=b", "BaseURL has a query"},
+		{"empty fragment", "https://looker.example#", "BaseURL has a query"},
+		{"fragment", "https://looker.example#a", "BaseURL has a query"},
+		{"API path", "https://looker.example/api/4.0", "ends in /api/4.0: leave that out"},
+		{"API path, slash", "https://looker.example/api/4.0/", "ends in /api/4.0: leave that out"},
+		{"dots", "https://looker.example/a/../b", "BaseURL has the path"},
+		{"escapes", "https://looker.example/%2e%2e", "BaseURL has the path"},
+		{"double slash", "https://looker.example/a//b", "BaseURL has the path"},
+		{"http", "http://looker.example", "BaseURL is http://"},
+		{"http to a lookalike", "http://localhost.example", "BaseURL is http://"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			cfg := lookerauth.Config{BaseURL: "https://looker.example", ClientID: testID, ClientSecret: testSecret}
-			test.change(&cfg)
-			cache, err := lookerauth.New(cfg)
-			if test.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				closeCache(t, cache)
-				return
-			}
-			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), testSecret) {
-				t.Errorf("got %v, want %s", err, test.want)
-			}
+			cfg := testConfig()
+			cfg.BaseURL = test.baseURL
+			checkNew(t, cfg, test.want)
 		})
 	}
 }
 
-func TestEveryBadFieldIsNamed(t *testing.T) {
-	_, err := lookerauth.New(lookerauth.Config{APIVersion: "5", MaxUsers: -1, RefreshBefore: -1, LoginTimeout: -1, MaxConcurrentLogins: -1})
-	for _, field := range []string{"BaseURL", "APIVersion", "ClientID", "ClientSecret", "MaxUsers", "RefreshBefore", "LoginTimeout", "MaxConcurrentLogins"} {
-		if err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("%s is not in: %v", field, err)
-		}
+func TestConfigIsChecked(t *testing.T) {
+	for name, test := range map[string]struct {
+		change option
+		want   string // "": the Config is fine
+	}{
+		"as it is": {func(*lookerauth.Config) {}, ""},
+		"http allowed": {func(cfg *lookerauth.Config) {
+			cfg.BaseURL, cfg.AllowHTTP = "http://looker.example", true
+		}, ""},
+		"credentials instead of a key": {withCredentials(func() (string, string, error) {
+			return "", "", nil
+		}), ""},
+
+		"version": {func(cfg *lookerauth.Config) { cfg.APIVersion = "v4" }, `APIVersion is "v4"`},
+
+		"no id":     {withKey("", testSecret), "ClientID is missing"},
+		"no secret": {withKey(testID, ""), "ClientSecret is missing"},
+		"newline": {
+			withKey(testID, testSecret+"\n"), "ClientSecret starts or ends with white space",
+		},
+
+		"MaxUsers": {maxUsers(-1), "MaxUsers is -1"},
+		"RefreshBefore": {func(cfg *lookerauth.Config) {
+			cfg.RefreshBefore = -time.Second
+		}, "RefreshBefore is -1s"},
+		"LoginTimeout":        {loginTimeout(-time.Second), "LoginTimeout is -1s"},
+		"MaxConcurrentLogins": {maxConcurrentLogins(-1), "MaxConcurrentLogins is -1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			test.change(&cfg)
+			checkNew(t, cfg, test.want)
+		})
 	}
 }
 
-func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {
-	for want, change := range map[string]func(*lookerauth.Config){
-		"Store and StoreKeys go together":                func(cfg *lookerauth.Config) { cfg.Store = newMemoryStore() },
-		"Store and StoreKeys go together: ":              func(cfg *lookerauth.Config) { cfg.StoreKeys = [][]byte{oneKey} },
-		"StoreKeys[1] has 16 bytes: use 32 random ones":  withStore(newMemoryStore(), oneKey, oneKey[:16]),
-		"StoreKeys[0] has 0 bytes: use 32 random ones\n": withStore(newMemoryStore(), nil, []byte{}),
-	} {
-		cfg := lookerauth.Config{BaseURL: "https://looker.example", ClientID: testID, ClientSecret: testSecret}
-		change(&cfg)
-		if _, err := lookerauth.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
+// checkNew compares what New says of a Config; "" stands for nothing.
+func checkNew(t *testing.T, cfg lookerauth.Config, want string) {
+	t.Helper()
+	cache, err := lookerauth.New(cfg)
+	if want == "" {
+		if err != nil {
+			t.Fatal(err)
 		}
+		closeCache(t, cache)
+		return
+	}
+	checkErrorSays(t, err, want)
+	if err != nil && strings.Contains(err.Error(), testSecret) {
+		t.Errorf("the secret is in the error: %v", err)
+	}
+}
+
+func TestEveryBadFieldIsNamed(t *testing.T) {
+	_, err := lookerauth.New(lookerauth.Config{
+		APIVersion: "5", MaxUsers: -1, RefreshBefore: -1, LoginTimeout: -1, MaxConcurrentLogins: -1,
+	})
+	checkErrorSays(t, err, "BaseURL", "APIVersion", "ClientID", "ClientSecret",
+		"MaxUsers", "RefreshBefore", "LoginTimeout", "MaxConcurrentLogins")
+}
+
+func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {
+	store := newMemoryStore()
+	noKeys := func(cfg *lookerauth.Config) { cfg.Store = store }
+	for want, change := range map[string]option{
+		"Store and StoreKeys go together":                noKeys,
+		"Store and StoreKeys go together: ":              withStore(nil, oneKey),
+		"StoreKeys[1] has 16 bytes: use 32 random ones":  withStore(store, oneKey, oneKey[:16]),
+		"StoreKeys[0] has 0 bytes: use 32 random ones\n": withStore(store, nil, []byte{}),
+	} {
+		cfg := testConfig()
+		change(&cfg)
+		checkNew(t, cfg, want)
 	}
 }
 
@@ -115,12 +141,8 @@ func TestDefaultsAreAsDocumented(t *testing.T) {
 			accessToken(t, cache.ServiceAccount())
 			looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
 			before := time.Now()
-			var wg sync.WaitGroup
-			for i := range 17 {
-				wg.Go(func() { accessToken(t, cache.User(fmt.Sprint(i))) })
-			}
-			wg.Wait()
-			checkTook(t, before, 2*time.Second)
+			together(17, func(i int) { accessToken(t, cache.User(fmt.Sprint(i))) })
+			checkTook(t, before, 2*time.Second) // as 16 are made at once
 		})
 	})
 	t.Run("MaxUsers", func(t *testing.T) {
@@ -132,5 +154,5 @@ func TestDefaultsAreAsDocumented(t *testing.T) {
 			}
 		})
 	})
-	// RefreshBefore: TestTokensMintedTogetherAgeApart.
+	// RefreshBefore: TestTokensIssuedTogetherAgeApart.
 }

@@ -1,9 +1,8 @@
 package lookerauth_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -20,128 +19,197 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-var (
-	documentedEvent = regexp.MustCompile(`(?m)^//\t((DEBUG|INFO|WARN).*)$`)
-	column          = regexp.MustCompile(` {2,}`)
-)
+// events are what can be logged: each with the level and the attributes it has, and how it comes
+// about.
+var events = []struct {
+	level   slog.Level
+	message string
+	attrs   map[string]string // "error" may have more around it
+	happens func(t *testing.T, looker *lookertest.Server, log option)
+}{
+	{slog.LevelDebug, "logged in", map[string]string{"user_id": "789", "life": "1h0m0s"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			accessToken(t, newCache(t, looker, log).User("789"))
+		}},
+	{slog.LevelDebug, "token refreshed", map[string]string{"user_id": "789", "life": "1h0m0s"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			user := newCache(t, looker, log).User("789")
+			accessToken(t, user)
+			time.Sleep(59 * time.Minute)
+			accessToken(t, user)
+		}},
+	{slog.LevelDebug, "token taken from the store", map[string]string{"user_id": "789"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			for _, cache := range newFleet(t, looker, 2, withStore(newMemoryStore()), log) {
+				accessToken(t, cache.User("789"))
+			}
+		}},
+	{slog.LevelWarn, "login failed",
+		map[string]string{"user_id": "789", "error": "Forbidden", "hold_down": "30s"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			looker.SetAdmin(false)
+			failsWith(t, newCache(t, looker, log).User("789"), lookerauth.ErrForbidden)
+		}},
+	{slog.LevelInfo, "token rejected", map[string]string{"user_id": "789"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			invalidate(t, newCache(t, looker, log).User("789"))
+		}},
+	{slog.LevelDebug, "request replayed", map[string]string{"user_id": "789"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			user := newCache(t, looker, log).User("789")
+			accessToken(t, user)
+			looker.Revoke("789")
+			answersAs(t, user.Client(), looker, "789")
+		}},
+	{slog.LevelDebug, "user evicted", map[string]string{"user_id": "0"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			useUsers(t, newCache(t, looker, maxUsers(1), log), 2)
+		}},
+	{slog.LevelDebug, "token discarded", map[string]string{"user_id": ""},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			no := errors.New("no")
+			refuse := afterLogin(func() error { return no })
+			failsWith(t, newCache(t, looker, refuse, log).ServiceAccount(), no)
+		}},
+	{slog.LevelDebug, "logged out", map[string]string{"user_id": "789"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			user := newCache(t, looker, log).User("789")
+			accessToken(t, user)
+			logOut(t, user)
+		}},
+	{slog.LevelWarn, "logout failed", map[string]string{"user_id": "789", "error": "Forbidden"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			user := newCache(t, looker, log).User("789")
+			accessToken(t, user)
+			looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
+			loginError(t, user.Logout(t.Context()))
+		}},
+	{slog.LevelWarn, "store failed", map[string]string{"error": "connection refused"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			store := newMemoryStore()
+			store.fail(errRefused)
+			accessToken(t, newCache(t, looker, withStore(store), log).User("789"))
+		}},
+	{slog.LevelInfo, "store works again", nil,
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			store := newMemoryStore()
+			cache := newCache(t, looker, withStore(store), log)
+			store.fail(errRefused)
+			accessToken(t, cache.User("1"))
+			store.works()
+			time.Sleep(time.Minute)
+			accessToken(t, cache.User("2"))
+		}},
+	{slog.LevelWarn, "stored value does not open", map[string]string{"error": "StoreKeys"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			store := newMemoryStore()
+			accessToken(t, newCache(t, looker, withStore(store)).User("789"))
+			store.garble()
+			accessToken(t, newCache(t, looker, withStore(store), log).User("789"))
+		}},
+	{slog.LevelInfo, "closed", map[string]string{"users": "2", "failed": "0"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			cache := newCache(t, looker, log)
+			useUsers(t, cache, 2)
+			closeCache(t, cache)
+		}},
+}
 
+// Each event is logged as documented, and nothing is logged that is not.
 func TestEveryEventIsDocumented(t *testing.T) {
-	doc, err := os.ReadFile("doc.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	documented := make(map[string]bool)
-	for _, line := range documentedEvent.FindAllStringSubmatch(string(doc), -1) {
-		columns := column.Split(line[1], 4) // level, message, attributes, remark
-		documented[strings.Join(columns[:min(3, len(columns))], ": ")] = true
-	}
+	documented := documentedEvents(t)
 	logged := make(map[string]bool)
-	for line := range strings.Lines(logOfABadDay(t)) {
-		logged[shapeOf(t, line)] = true
+	for _, test := range events {
+		t.Run(test.message, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				var log eventLog
+				test.happens(t, looker, withLog(&log))
+				synctest.Wait()
+				happened := false
+				for _, e := range log.all() {
+					logged[documentation(t, e)] = true
+					if e.message == "lookerauth: "+test.message && e.level == test.level {
+						happened = happened || hasAttrs(e, test.attrs)
+					}
+				}
+				if !happened {
+					t.Errorf("no such event with %v in:\n%v", test.attrs, &log)
+				}
+			})
+		})
 	}
 	if !maps.Equal(documented, logged) {
-		t.Errorf("doc.go has\n\t%s\nlogged was\n\t%s", strings.Join(slices.Sorted(maps.Keys(documented)), "\n\t"),
+		t.Errorf("doc.go has\n\t%s\nlogged was\n\t%s",
+			strings.Join(slices.Sorted(maps.Keys(documented)), "\n\t"),
 			strings.Join(slices.Sorted(maps.Keys(logged)), "\n\t"))
 	}
 }
 
-// shapeOf is the line of the documentation that an event should have.
-func shapeOf(t *testing.T, line string) string {
+// documentedEvents are the events in doc.go: level, message and attributes.
+func documentedEvents(t *testing.T) map[string]bool {
 	t.Helper()
-	var event map[string]any
-	if err := json.Unmarshal([]byte(line), &event); err != nil {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
 		t.Fatal(err)
 	}
-	message, ok := strings.CutPrefix(event["msg"].(string), "lookerauth: ")
-	if !ok {
-		t.Errorf("the message does not tell whose it is: %s", line)
+	lines := regexp.MustCompile(`(?m)^//\t((DEBUG|INFO|WARN|ERROR).*)$`)
+	gap := regexp.MustCompile(` {2,}`)
+	documented := make(map[string]bool)
+	for _, line := range lines.FindAllStringSubmatch(string(doc), -1) {
+		columns := gap.Split(line[1], 4) // level, message, attributes, remark
+		documented[strings.Join(columns[:min(3, len(columns))], ": ")] = true
 	}
-	var attributes []string
-	for _, name := range []string{"user_id", "life", "error", "hold_down", "users", "failed"} {
-		if _, ok := event[name]; ok {
-			attributes = append(attributes, name)
-		}
-	}
-	if len(event) != len(attributes)+3 { // time, level, msg
-		t.Errorf("an attribute that is not documented: %s", line)
-	}
-	return strings.TrimSuffix(strings.Join([]string{event["level"].(string), message, strings.Join(attributes, ", ")}, ": "), ": ")
+	return documented
 }
 
-// logOfABadDay makes every event happen, and returns what was logged, as lines of JSON.
-func logOfABadDay(t *testing.T) string {
-	var log bytes.Buffer
-	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		store := newMemoryStore()
-		logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})) // one: its lock guards log
-		withLog := func(cfg *lookerauth.Config) { cfg.Logger = logger }
-		alone := newCache(t, looker, maxUsers(1), withLog)
-		one, other := newCache(t, looker, withStore(store), withLog), newCache(t, looker, withStore(store), withLog)
+// documentation is what doc.go should have for an event.
+func documentation(t *testing.T, e event) string {
+	t.Helper()
+	message, ok := strings.CutPrefix(e.message, "lookerauth: ")
+	if !ok {
+		t.Errorf("the message does not tell whose it is: %s", e)
+	}
+	text := e.level.String() + ": " + message
+	for i, attr := range e.attrs {
+		text += [2]string{": ", ", "}[min(i, 1)] + attr.Key
+	}
+	return text
+}
 
-		accessToken(t, alone.User("1"))
-		accessToken(t, alone.User("2"))
-		time.Sleep(59 * time.Minute)
-		accessToken(t, alone.User("2")) // is refreshed
-		synctest.Wait()
-		looker.RevokeAll()
-		answersAs(t, alone.User("2").Client(), looker, "2")
-		looker.Fail(lookertest.LoginUser, 1, answered(http.StatusForbidden))
-		_, _ = alone.User("3").Token()
-		looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
-		_ = alone.User("2").Logout(t.Context())
-
-		accessToken(t, one.User("1"))
-		accessToken(t, other.User("1")) // from the store
-		store.garble()
-		accessToken(t, newCache(t, looker, withStore(store), withLog).User("1")) // what is stored does not open
-		store.fail(errRefused)
-		accessToken(t, one.User("2"))
-		store.works()
-		time.Sleep(time.Minute)
-		accessToken(t, one.User("3"))
-		looker.Fail(lookertest.LoginUser, 1, lookertest.Fault{Delay: time.Second})
-		tokenInBackground(alone.User("4"))
-		synctest.Wait()
-		_ = alone.User("4").Logout(t.Context()) // discards it
-		time.Sleep(time.Minute)
-		_ = alone.Close(t.Context())
-		synctest.Wait()
-	})
-	return log.String()
+// hasAttrs reports whether an event has these attributes, and no others.
+func hasAttrs(e event, want map[string]string) bool {
+	if len(e.attrs) != len(want) {
+		return false
+	}
+	for _, attr := range e.attrs {
+		got, wanted := attr.Value.String(), want[attr.Key]
+		if got != wanted && !(attr.Key == "error" && strings.Contains(got, wanted)) {
+			return false
+		}
+	}
+	return true
 }
 
 func TestInfoIsQuietOnAGoodDay(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		var log bytes.Buffer
-		cache := newCache(t, looker, maxUsers(2), func(cfg *lookerauth.Config) {
-			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		})
+		var log eventLog
+		cache := newCache(t, looker, maxUsers(2), withLog(&log))
 		for range 10 {
-			for _, userID := range []string{"1", "2", "3"} {
-				accessToken(t, cache.User(userID))
-			}
+			useUsers(t, cache, 3)
 			time.Sleep(30 * time.Minute)
 		}
-		if log.Len() != 0 {
-			t.Errorf("logged:\n%s", log.String())
+		for _, e := range log.all() {
+			if e.level >= slog.LevelInfo {
+				t.Errorf("logged: %v", e)
+			}
 		}
 	})
 }
 
 func TestEventsTellWhatHappened(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		var log bytes.Buffer
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
-				Level: slog.LevelDebug,
-				ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
-					if attr.Key == slog.TimeKey || attr.Key == "error" {
-						return slog.Attr{}
-					}
-					return attr
-				},
-			}))
-		})
+		var log eventLog
+		cache := newCache(t, looker, withLog(&log))
 		looker.SetTokenLife(20 * time.Minute)
 		accessToken(t, cache.User("1"))
 		accessToken(t, cache.User("2"))
@@ -152,22 +220,17 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
 		_ = cache.Close(t.Context())
 
-		want := map[string]int{ // how often
-			`level=DEBUG msg="lookerauth: logged in" user_id="" life=20m0s`:    1,
-			`level=DEBUG msg="lookerauth: logged in" user_id=1 life=20m0s`:     1,
-			`level=DEBUG msg="lookerauth: logged in" user_id=2 life=20m0s`:     1,
-			`level=WARN msg="lookerauth: login failed" user_id=3 hold_down=1s`: 1,
-			`level=WARN msg="lookerauth: login failed" user_id=3 hold_down=2s`: 1,
-			`level=INFO msg="lookerauth: closed" users=2 failed=1`:             1,
-		}
-		logged := make(map[string]int)
-		for line := range strings.Lines(log.String()) {
-			if !strings.Contains(line, ": logged out") && !strings.Contains(line, ": logout failed") { // of whom, is Looker's choice
-				logged[strings.TrimSpace(line)]++
-			}
-		}
-		if !maps.Equal(logged, want) {
-			t.Errorf("logged:\n%s", log.String())
+		log.check(t, "DEBUG lookerauth: logged in user_id= life=20m0s\n", 1)
+		log.check(t, "DEBUG lookerauth: logged in user_id=1 life=20m0s\n", 1)
+		log.check(t, "DEBUG lookerauth: logged in user_id=2 life=20m0s\n", 1)
+		log.check(t, "WARN lookerauth: login failed user_id=3 error=", 2)
+		log.check(t, " hold_down=1s\n", 1)
+		log.check(t, " hold_down=2s\n", 1)
+		log.check(t, "DEBUG lookerauth: logged out user_id=", 2) // of whom, is Looker's choice
+		log.check(t, "WARN lookerauth: logout failed user_id=", 1)
+		log.check(t, "INFO lookerauth: closed users=2 failed=1\n", 1)
+		if n := len(log.all()); n != 9 {
+			t.Errorf("%d events, want 9:\n%v", n, &log)
 		}
 	})
 }
@@ -178,17 +241,14 @@ func TestEventsOfALoginHaveTheContextOfItsRequest(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var mu sync.Mutex
 		var values []any // guarded by mu
-		user := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.Logger = slog.New(contextHandler(func(ctx context.Context) {
-				mu.Lock()
-				defer mu.Unlock()
-				values = append(values, ctx.Value(key{}))
-			}))
-		}).User("789")
+		user := newCache(t, looker, withLog(handlerFunc(func(ctx context.Context, _ slog.Record) {
+			mu.Lock()
+			defer mu.Unlock()
+			values = append(values, ctx.Value(key{}))
+		}))).User("789")
 		for _, value := range []string{"first", "second"} {
-			if _, err := user.TokenContext(context.WithValue(t.Context(), key{}, value)); err != nil {
-				t.Fatal(err)
-			}
+			_, err := user.TokenContext(context.WithValue(t.Context(), key{}, value))
+			checkError(t, err, nil)
 			synctest.Wait()
 			time.Sleep(59 * time.Minute)
 		}
@@ -198,11 +258,3 @@ func TestEventsOfALoginHaveTheContextOfItsRequest(t *testing.T) {
 		}
 	})
 }
-
-// contextHandler is a log handler that looks at the context only.
-type contextHandler func(context.Context)
-
-func (h contextHandler) Enabled(context.Context, slog.Level) bool        { return true }
-func (h contextHandler) Handle(ctx context.Context, _ slog.Record) error { h(ctx); return nil }
-func (h contextHandler) WithAttrs([]slog.Attr) slog.Handler              { return h }
-func (h contextHandler) WithGroup(string) slog.Handler                   { return h }

@@ -92,7 +92,7 @@ func TestEvictionOrderIsWrongByASixteenthOfTheCacheAtMost(t *testing.T) {
 			gone := <-evicted
 			oldest := slices.Min(slices.Collect(maps.Values(lastUse)))
 			if lastUse[gone]-oldest > wrong {
-				t.Fatalf("%s was evicted, last used when %d users had been taken in; the oldest at %d",
+				t.Fatalf("%s was evicted, used when %d users had been taken in; the oldest at %d",
 					gone, lastUse[gone], oldest)
 			}
 			delete(lastUse, gone)
@@ -113,7 +113,7 @@ func TestHandleNeverServesAnEvictedToken(t *testing.T) {
 			handles = append(handles, cache.User(fmt.Sprint(i)))
 			accessToken(t, handles[i])
 		}
-		for _, handle := range handles { // all are equally recent, and so is the one that is evicted
+		for _, handle := range handles { // all are equally recent now
 			accessToken(t, handle)
 		}
 		accessToken(t, cache.User("one too many"))

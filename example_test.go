@@ -102,8 +102,8 @@ func ExampleCache_Transport() {
 	// Output: {"display_name":"User 789","id":"789"}
 }
 
-// A session of Looker's lives as long as its token, and starts in production. AfterLogin puts each new one into the dev
-// workspace, those that come from refreshes, too.
+// A session of Looker's lives as long as its token, and starts in production. AfterLogin puts each
+// new one into the dev workspace, those that come from refreshes, too.
 func ExampleConfig_afterLogin() {
 	now := clock.NewMock()
 	looker := lookertest.NewServer(now)
@@ -113,7 +113,8 @@ func ExampleConfig_afterLogin() {
 
 	cfg.AfterLogin = func(ctx context.Context, userID string, client *http.Client) error {
 		body := strings.NewReader(`{"workspace_id":"dev"}`)
-		req, err := http.NewRequestWithContext(ctx, http.MethodPatch, cfg.BaseURL+"/api/4.0/session", body)
+		url := cfg.BaseURL + "/api/4.0/session"
+		req, err := http.NewRequestWithContext(ctx, http.MethodPatch, url, body)
 		if err != nil {
 			return err
 		}

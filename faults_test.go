@@ -20,19 +20,21 @@ import (
 
 var (
 	faultSeed = flag.Uint64("faults.seed", 0, "seed of the fault suite; 0 for a new one")
-	faultTime = flag.Duration("faults.time", 2*time.Minute, "how long the fault suite runs, in simulated time")
+	faultTime = flag.Duration("faults.time", 2*time.Minute, "the fault suite's simulated time")
 )
 
 const (
 	faultUsers   = 60
 	faultWorkers = 16
 	faultLife    = 60 * time.Second
-	// A token of 60 s is usable for 54 s, and ages from some moment of the first fifth of the last 15 s of that on.
+	// A token of 60 s is usable for 54 s. It ages from some moment on, of the first fifth of the
+	// last 15 s of that.
 	faultFresh  = 39 * time.Second
 	faultUsable = 54 * time.Second
 )
 
-// TestFaults has workers send requests through a bad day of Looker's, and checks what must hold on any day.
+// TestFaults has workers send requests through a bad day of Looker's, and checks what must hold on
+// any day.
 func TestFaults(t *testing.T) {
 	seed := *faultSeed
 	if seed == 0 {
@@ -41,27 +43,23 @@ func TestFaults(t *testing.T) {
 	t.Logf("go test -run TestFaults -faults.seed=%d -faults.time=%v .", seed, *faultTime)
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		looker.SetTokenLife(faultLife)
-		day := &badDay{looker: looker, random: rand.New(rand.NewPCG(seed, 0)), identities: make(map[string]*tracked)}
-		looker.FailFunc(day.fault)
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.MaxUsers = faultUsers * 3 / 4
-			cfg.LoginTimeout = 5 * time.Second
-			cfg.Logger = slog.New(day)
-		})
-		var workers sync.WaitGroup
-		for range faultWorkers {
-			workers.Go(func() { day.work(t, cache) })
+		day := &badDay{
+			looker:     looker,
+			random:     rand.New(rand.NewPCG(seed, 0)),
+			identities: make(map[string]*tracked),
 		}
-		workers.Wait()
-		synctest.Wait() // what is under way now waits for time to pass, so no answer is lost on the wire
+		looker.FailFunc(day.fault)
+		cache := newCache(t, looker,
+			maxUsers(faultUsers*3/4), loginTimeout(5*time.Second), withLog(handlerFunc(day.note)))
+		together(faultWorkers, func(int) { day.work(t, cache) })
+		synctest.Wait() // what is under way waits for time to pass: no answer is lost on the wire
 		closeCache(t, cache)
 		checkNoneAlive(t, looker)
 		day.check(t, cache.Stats())
 	})
 }
 
-// badDay makes faults, and keeps account of what happens. It is the Cache's log handler: its events tell when an identity's
-// token comes and goes.
+// badDay makes faults, and keeps account of what happens.
 type badDay struct {
 	looker *lookertest.Server
 
@@ -70,8 +68,11 @@ type badDay struct {
 	identities  map[string]*tracked
 	requests    int
 	failed      int // requests that got no answer from Looker, or a 401
-	ideal       int // logins that a perfect cache would need, which loses the same tokens to revocation, eviction and Logout
 	revocations int
+
+	// ideal is the number of logins that a perfect cache would need, which loses the same tokens to
+	// revocation, eviction and Logout.
+	ideal int
 }
 
 // tracked is what is known of one identity.
@@ -158,11 +159,13 @@ func (d *badDay) revoke(userID string) {
 func (d *badDay) request(t *testing.T, ctx context.Context, client *http.Client, userID string) {
 	start := time.Now()
 	d.used(userID, start)
-	req, _ := http.NewRequestWithContext(lookerauth.WithUser(ctx, userID), http.MethodGet, d.looker.URL+looks, nil)
+	ctx = lookerauth.WithUser(ctx, userID)
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, d.looker.URL+looks, nil)
 	resp, err := client.Do(req)
 	if err != nil {
 		if d.hadToken(userID, start) {
-			t.Errorf("at %v user %s has a usable token, but the request failed: %v", time.Now(), userID, err)
+			t.Errorf("at %v user %s has a usable token, but the request failed: %v",
+				time.Now(), userID, err)
 		}
 		return
 	}
@@ -180,7 +183,8 @@ func (d *badDay) request(t *testing.T, ctx context.Context, client *http.Client,
 	}
 }
 
-// used counts what a perfect cache would need for a request now: a login whenever the last one's token is not fresh, or gone.
+// used counts what a perfect cache would need for a request now: a login whenever the last one's
+// token is not fresh, or gone.
 func (d *badDay) used(userID string, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -188,7 +192,8 @@ func (d *badDay) used(userID string, now time.Time) {
 	d.idealLogin(userID, now)
 }
 
-// idealLogin counts the login of an identity if it needs one, and that of the service account for it. mu is held.
+// idealLogin counts the login of an identity if it needs one, and that of the service account for
+// it. mu is held.
 func (d *badDay) idealLogin(userID string, now time.Time) {
 	identity := d.identity(userID)
 	if now.Before(identity.idealNext) {
@@ -209,7 +214,8 @@ func (d *badDay) identity(userID string) *tracked {
 	return d.identities[userID]
 }
 
-// hadToken reports whether the identity had one token that was usable from start until now, and counts the request as failed.
+// hadToken reports whether the identity had one token that was usable from start until now, and
+// counts the request as failed.
 func (d *badDay) hadToken(userID string, start time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -228,21 +234,18 @@ func (d *badDay) check(t *testing.T, stats lookerauth.Stats) {
 		t.Errorf("%d logins, want %.0f at most", stats.Logins, limit)
 	}
 	if stats.Rejections > uint64(d.revocations) {
-		t.Errorf("%d current tokens were rejected, but only %d revoked", stats.Rejections, d.revocations)
+		t.Errorf("%d current tokens were rejected, but only %d revoked",
+			stats.Rejections, d.revocations)
 	}
-	// The service account's login may well be answered by something else than Looker a few times in a row, which holds all
-	// users down for half a minute each time.
+	// The service account's login may well be answered by something else than Looker a few times in
+	// a row, which holds all users down for half a minute each time.
 	if d.failed == 0 || d.failed > d.requests*9/10 {
-		t.Errorf("%d of %d requests failed: these are no faults to learn from", d.failed, d.requests)
+		t.Errorf("%d of %d requests failed: no faults to learn from", d.failed, d.requests)
 	}
 }
 
-func (d *badDay) Enabled(context.Context, slog.Level) bool { return true }
-func (d *badDay) WithAttrs([]slog.Attr) slog.Handler       { return d }
-func (d *badDay) WithGroup(string) slog.Handler            { return d }
-
-// Handle keeps account of an event.
-func (d *badDay) Handle(_ context.Context, event slog.Record) error {
+// note keeps account of an event of the Cache: these tell when an identity's token comes and goes.
+func (d *badDay) note(_ context.Context, event slog.Record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var userID string
@@ -256,9 +259,9 @@ func (d *badDay) Handle(_ context.Context, event slog.Record) error {
 	switch strings.TrimPrefix(event.Message, "lookerauth: ") {
 	case "logged in", "token refreshed":
 		// It takes up to 300 ms until the answer comes, and the life counts from before.
-		identity.since, identity.usable = time.Now(), time.Now().Add(faultUsable-300*time.Millisecond)
+		identity.since = time.Now()
+		identity.usable = identity.since.Add(faultUsable - 300*time.Millisecond)
 	case "token rejected", "user evicted", "token discarded", "logged out":
-		identity.since, identity.usable, identity.idealNext = time.Now(), time.Time{}, time.Time{}
+		*identity = tracked{since: time.Now()}
 	}
-	return nil
 }

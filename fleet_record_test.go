@@ -162,9 +162,10 @@ func TestNoTokenOfTheOldKeyIsStoredUnderTheNewOne(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, key := newMemoryStore(), looker.Config()
 		clientID := key.ClientID
-		cache := newCache(t, looker, withStore(store), withCredentials(func() (string, string, error) {
+		changing := withCredentials(func() (string, string, error) {
 			return clientID, key.ClientSecret, nil
-		}))
+		})
+		cache := newCache(t, looker, withStore(store), changing)
 		accessToken(t, cache.ServiceAccount())
 		time.Sleep(58 * time.Minute)
 		clientID = "new"
@@ -192,7 +193,7 @@ func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) 
 		rotated := newCache(t, looker, withStore(store), rotating)
 		useUsers(t, rotated, 3)
 		if asked != 2 {
-			t.Errorf("asked for the key %d times, want once to look in the store and once to log in",
+			t.Errorf("asked for the key %d times, want once to look in the store, once to log in",
 				asked)
 		}
 		old := newCache(t, looker, withStore(store), withKey("old", "key"))

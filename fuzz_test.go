@@ -15,9 +15,9 @@ import (
 
 // fuzzCache is a Cache whose calls handle answers. Its logins have no time for a second try.
 func fuzzCache(t *testing.T, baseURL string, handle roundTripper) *lookerauth.Cache {
-	cache, err := lookerauth.New(lookerauth.Config{
-		BaseURL: baseURL, ClientID: testID, ClientSecret: testSecret, Transport: handle, Clock: fuzzClock{}, LoginTimeout: 1,
-	})
+	cfg := testConfig()
+	cfg.BaseURL, cfg.Transport, cfg.Clock, cfg.LoginTimeout = baseURL, handle, fuzzClock{}, 1
+	cache, err := lookerauth.New(cfg)
 	if err != nil {
 		t.Skip(err)
 	}
@@ -25,79 +25,96 @@ func fuzzCache(t *testing.T, baseURL string, handle roundTripper) *lookerauth.Ca
 	return cache
 }
 
-const fuzzToken = `{"access_token":"4QDk","token_type":"Bearer","expires_in":3600}`
-
 func FuzzTokenAnswer(f *testing.F) {
-	for _, body := range []string{fuzzToken, `{"message":"Not found"}`, `{"message":"` + testSecret + `"}`, `{"access_token":"a\nb","expires_in":1e400}`, "", "null", "\xff"} {
+	for _, body := range []string{
+		tokenAnswer, `{"message":"Not found"}`, `{"message":"` + testSecret + `"}`,
+		`{"access_token":"a\nb","expires_in":1e400}`, "", "null", "\xff",
+	} {
 		for _, status := range []int{200, 204, 302, 400, 401, 403, 404, 429, 500, 99, -1} {
 			f.Add(body, status, "Retry-After", "1")
 		}
 	}
 	f.Fuzz(func(t *testing.T, body string, status int, name, value string) {
-		cache := fuzzCache(t, "https://looker.example", func(req *http.Request) (*http.Response, error) {
+		handle := func(req *http.Request) (*http.Response, error) {
 			if req.Method == http.MethodDelete {
 				return respond(http.StatusNoContent, nil, ""), nil
 			}
 			return respond(status, http.Header{name: {value}}, body), nil
-		})
-		token, err := cache.ServiceAccount().Token()
+		}
+		token, err := fuzzCache(t, "https://looker.example", handle).ServiceAccount().Token()
 		if err == nil {
-			if status != http.StatusOK || token.AccessToken == "" || strings.ContainsAny(token.AccessToken, " \r\n\x00") ||
-				token.Expiry.After(synctestEpoch.Add(24*time.Hour)) || token.Expiry.Before(synctestEpoch) {
-				t.Errorf("%d %q became %q until %v", status, body, token.AccessToken, token.Expiry)
+			bad := token.AccessToken == "" || strings.ContainsAny(token.AccessToken, " \r\n\x00")
+			life := token.Expiry.Sub(synctestEpoch)
+			if status != http.StatusOK || bad || life < 0 || life > 24*time.Hour {
+				t.Errorf("%d %q became %q for %v", status, body, token.AccessToken, life)
 			}
 			return
 		}
-		var failed *lookerauth.LoginError
-		if !errors.As(err, &failed) || failed.StatusCode != status || len(failed.Message) > 210 {
+		failed := loginError(t, err)
+		if failed.StatusCode != status || len(failed.Message) > 210 {
 			t.Errorf("%d %q became %#v", status, body, err)
 		}
-		if text := err.Error(); strings.Contains(text, testSecret) || strings.ContainsAny(text, "\r\n") {
+		text := err.Error()
+		if strings.Contains(text, testSecret) || strings.ContainsAny(text, "\r\n") {
 			t.Errorf("%d %q became %q", status, body, text)
 		}
 	})
 }
 
 func FuzzRetryAfter(f *testing.F) {
-	for _, header := range []string{"1", "3600", "0", "-1", "1.5", "99999999999999999999", "Sat, 01 Jan 2000 00:01:00 GMT", "Mon, 01 Jan 2300 00:00:00 GMT", "+1", " 1", "1 "} {
+	for _, header := range []string{
+		"1", "3600", "0", "-1", "1.5", "99999999999999999999", "+1", " 1", "1 ",
+		"Sat, 01 Jan 2000 00:01:00 GMT", "Mon, 01 Jan 2300 00:00:00 GMT",
+	} {
 		f.Add(header)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		cache := fuzzCache(t, "https://looker.example", func(*http.Request) (*http.Response, error) {
-			return respond(http.StatusTooManyRequests, http.Header{"Retry-After": {header}}, ""), nil
-		})
-		_, err := cache.ServiceAccount().Token()
-		var failed *lookerauth.LoginError
-		if !errors.As(err, &failed) || !errors.Is(err, lookerauth.ErrRateLimited) {
-			t.Fatalf("got %v", err)
+		handle := func(*http.Request) (*http.Response, error) {
+			header := http.Header{"Retry-After": {header}}
+			return respond(http.StatusTooManyRequests, header, ""), nil
 		}
-		want := time.Duration(0)
-		if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 && !strings.HasPrefix(header, "+") && !strings.HasPrefix(header, "-") {
-			want = min(time.Duration(min(seconds, 1e6))*time.Second, 24*time.Hour)
-		} else if strings.Trim(header, "0123456789") == "" && header != "" {
-			want = 24 * time.Hour // too many digits for an int
-		} else if date, err := http.ParseTime(header); err == nil && date.After(synctestEpoch) {
-			want = min(date.Sub(synctestEpoch), 24*time.Hour)
-		}
-		if failed.RetryAfter != want {
-			t.Errorf("%q became %v, want %v", header, failed.RetryAfter, want)
+		_, err := fuzzCache(t, "https://looker.example", handle).ServiceAccount().Token()
+		checkError(t, err, lookerauth.ErrRateLimited)
+		if got, want := loginError(t, err).RetryAfter, retryAfter(header); got != want {
+			t.Errorf("%q became %v, want %v", header, got, want)
 		}
 	})
 }
 
+// retryAfter states anew what a Retry-After means at synctestEpoch.
+func retryAfter(header string) time.Duration {
+	const day = 24 * time.Hour
+	if header != "" && strings.Trim(header, "0123456789") == "" {
+		seconds, err := strconv.Atoi(header)
+		if err != nil { // too many digits for an int
+			return day
+		}
+		return min(time.Duration(min(seconds, 1e6))*time.Second, day)
+	}
+	date, err := http.ParseTime(header)
+	if err != nil || date.Before(synctestEpoch) {
+		return 0
+	}
+	return min(date.Sub(synctestEpoch), day)
+}
+
 func FuzzUserID(f *testing.F) {
-	for _, userID := range []string{"789", "", ".", "..", "../logout", "a/b", "1?associative=false", "%2e%2e", `..\x`, "\x7f", "\xff", "ü", strings.Repeat("x", 256)} {
+	for _, userID := range []string{
+		"789", "", ".", "..", "../logout", "a/b", "1?associative=false", "%2e%2e", `..\x`,
+		"\x7f", "\xff", "ü", strings.Repeat("x", 256),
+	} {
 		f.Add(userID)
 	}
 	f.Fuzz(func(t *testing.T, userID string) {
 		var sent []*url.URL
-		cache := fuzzCache(t, "https://looker.example/bi", func(req *http.Request) (*http.Response, error) {
-			if req.Method == http.MethodPost && !strings.HasSuffix(req.URL.EscapedPath(), "/login") {
+		handle := func(req *http.Request) (*http.Response, error) {
+			isLogin := strings.HasSuffix(req.URL.EscapedPath(), "/login")
+			if req.Method == http.MethodPost && !isLogin {
 				sent = append(sent, req.URL)
 			}
-			return respond(http.StatusOK, nil, fuzzToken), nil
-		})
-		_, err := cache.User(userID).Token()
+			return respond(http.StatusOK, nil, tokenAnswer), nil
+		}
+		_, err := fuzzCache(t, "https://looker.example/bi", handle).User(userID).Token()
 		if err != nil {
 			if !errors.Is(err, lookerauth.ErrInvalidUserID) || len(sent) != 0 {
 				t.Errorf("%q: %v, %d calls", userID, err, len(sent))
@@ -114,7 +131,8 @@ func FuzzUserID(f *testing.F) {
 		}
 		escaped, ok := strings.CutPrefix(u.EscapedPath(), "/bi/api/4.0/login/")
 		decoded, err := url.PathUnescape(escaped)
-		if !ok || err != nil || decoded != userID || strings.ContainsAny(escaped, "/;") || u.RawQuery != "" || path.Clean(u.EscapedPath()) != u.EscapedPath() {
+		if !ok || err != nil || decoded != userID || strings.ContainsAny(escaped, "/;") ||
+			u.RawQuery != "" || path.Clean(u.EscapedPath()) != u.EscapedPath() {
 			t.Errorf("%q was sent as %s", userID, u)
 		}
 	})
@@ -137,7 +155,7 @@ func FuzzOrigin(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, base, target, host string) {
 		cache := fuzzCache(t, base, func(*http.Request) (*http.Response, error) {
-			return respond(http.StatusOK, nil, fuzzToken), nil
+			return respond(http.StatusOK, nil, tokenAnswer), nil
 		})
 		req, err := http.NewRequest(http.MethodGet, target, nil)
 		if err != nil {
@@ -145,27 +163,31 @@ func FuzzOrigin(f *testing.F) {
 		}
 		req.Host = host
 		sent := false
-		_, err = cache.ServiceAccount().Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+		seeToken := roundTripper(func(req *http.Request) (*http.Response, error) {
 			sent = req.Header.Get("Authorization") != ""
 			return respond(http.StatusOK, nil, ""), nil
-		})).RoundTrip(req)
+		})
+		_, err = cache.ServiceAccount().Transport(seeToken).RoundTrip(req)
 		if sent == errors.Is(err, lookerauth.ErrForeignOrigin) {
 			t.Fatalf("sent: %v, error %v", sent, err)
 		}
 		b, _ := url.Parse(base)
 		u, _ := url.Parse(target)
-		hosts := sameHost(b, b.Host, u.Host) && (host == "" || sameHost(b, b.Host, host))
-		if sent && !(b.Scheme == u.Scheme && hosts && below(strings.TrimRight(b.Path, "/"), u.EscapedPath())) {
+		same := b.Scheme == u.Scheme && sameHost(b, b.Host, u.Host) &&
+			(host == "" || sameHost(b, b.Host, host))
+		if sent && !(same && below(strings.TrimRight(b.Path, "/"), u.EscapedPath())) {
 			t.Errorf("a token for %s went to %s (Host: %s)", base, target, host)
 		}
 		// What is plainly below must not be refused.
-		if !sent && host == "" && strings.HasPrefix(target, strings.TrimRight(base, "/")+"/") && plain(u.Path) && u.User == nil {
+		below := strings.HasPrefix(target, strings.TrimRight(base, "/")+"/")
+		if !sent && host == "" && below && plain(u.Path) && u.User == nil {
 			t.Errorf("a token for %s did not go to %s", base, target)
 		}
 	})
 }
 
-// sameHost states the rule of hosts anew: equal but for case, with the scheme's own port where there is none.
+// sameHost states the rule of hosts anew: equal but for case, with the scheme's own port where
+// there is none.
 func sameHost(base *url.URL, a, b string) bool {
 	split := func(hostport string) (string, string) {
 		u := url.URL{Host: hostport}
@@ -180,8 +202,8 @@ func sameHost(base *url.URL, a, b string) bool {
 	return hostA == hostB && portA == portB
 }
 
-// below states the rule of paths anew: however often the path is decoded, and whatever is taken for a slash or a parameter,
-// it leads to the prefix or below.
+// below states the rule of paths anew: however often the path is decoded, and whatever is taken for
+// a slash or a parameter, it leads to the prefix or below.
 func below(prefix, escaped string) bool {
 	if prefix == "" {
 		return true

@@ -47,7 +47,7 @@ func TestAgingTokenIsServedWhileOneLoginReplacesIt(t *testing.T) {
 		}
 		checkCalls(t, looker, 2, 2)
 		if n := cache.Stats().Refreshes; n != 2 {
-			t.Errorf("Stats has %d refreshes, want one of the user and one of the service account", n)
+			t.Errorf("%d refreshes, want one of the user and one of the service account", n)
 		}
 	})
 }

@@ -105,7 +105,8 @@ func TestAnswersBecomeErrors(t *testing.T) {
 		return lookertest.Fault{Status: status, Body: "<html>Sign in</html>"}
 	}
 	token := func(token string) lookertest.Fault {
-		return answeredBody(`{"access_token":` + token + `,"token_type":"Bearer","expires_in":3600}`)
+		const rest = `,"token_type":"Bearer","expires_in":3600}`
+		return answeredBody(`{"access_token":` + token + rest)
 	}
 	const login, loginUser = lookertest.Login, lookertest.LoginUser
 	padding := strings.Repeat("x", 64<<10) // a body is read up to 64 KiB
@@ -163,8 +164,9 @@ func TestAnswersBecomeErrors(t *testing.T) {
 					t.Errorf("status %d, want %d", failed.StatusCode, test.status)
 				}
 				for _, sentinel := range []error{
-					lookerauth.ErrBadCredentials, lookerauth.ErrForbidden, lookerauth.ErrUserNotFound,
-					lookerauth.ErrRateLimited, lookerauth.ErrNotLooker, lookerauth.ErrClosed,
+					lookerauth.ErrBadCredentials, lookerauth.ErrForbidden,
+					lookerauth.ErrUserNotFound, lookerauth.ErrRateLimited,
+					lookerauth.ErrNotLooker, lookerauth.ErrClosed,
 				} {
 					if is := errors.Is(err, sentinel); is != (sentinel == test.want) {
 						t.Errorf("errors.Is(%v, %v) is %v", err, sentinel, is)

@@ -13,7 +13,8 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-// model says in a few lines what one identity's token source must answer. Times are since the start.
+// model says in a few lines what one identity's token source must answer. Times are since the
+// start.
 type model struct {
 	now      time.Duration
 	held     bool          // whether there is a token
@@ -32,7 +33,7 @@ const (
 	modelAged   = 790 * time.Second // surely aging after
 )
 
-// ask says whether a caller gets a token, when that was minted, and what becomes of the identity.
+// ask says whether a caller gets a token, when that was issued, and what becomes of the identity.
 func (m *model) ask() (sent time.Duration, ok bool) {
 	if m.closed {
 		return 0, false
@@ -63,7 +64,7 @@ func (m *model) login() {
 	m.held, m.sent, m.failures = true, m.now, 0
 }
 
-var modelSeed = flag.Uint64("model.seed", 0, "seed of the first of the model's runs; 0 for a new one")
+var modelSeed = flag.Uint64("model.seed", 0, "seed of the model's first run; 0 for a new one")
 
 func TestTokenSourceBehavesAsItsModel(t *testing.T) {
 	first := *modelSeed
@@ -90,11 +91,15 @@ func TestTokenSourceBehavesAsItsModel(t *testing.T) {
 }
 
 var modelSteps = []string{
-	"ask", "ask", "ask", "time passes", "hold-down passes", "age", "break", "mend", "reject", "evict", "log out", "close",
+	"ask", "ask", "ask", "time passes", "hold-down passes", "age", "break", "mend", "reject",
+	"evict", "log out", "close",
 }
 
-// compareWithModel takes random steps, and compares each answer with the model's. It returns the steps.
-func compareWithModel(t *testing.T, random *rand.Rand, looker *lookertest.Server, cache *lookerauth.Cache) (steps []string) {
+// compareWithModel takes random steps, and compares each answer with the model's. It returns the
+// steps.
+func compareWithModel(
+	t *testing.T, random *rand.Rand, looker *lookertest.Server, cache *lookerauth.Cache,
+) (steps []string) {
 	start := time.Now()
 	user := cache.User("789")
 	m := &model{}
@@ -109,8 +114,10 @@ func compareWithModel(t *testing.T, random *rand.Rand, looker *lookertest.Server
 			token, err := user.Token()
 			synctest.Wait()
 			sent, ok := m.ask()
-			if ok != (err == nil) || ok && !token.Expiry.Equal(start.Add(sent+modelLife)) || m.closed && !errors.Is(err, lookerauth.ErrClosed) {
-				t.Errorf("at %v: got %v, %v; the model's token: %v, minted at %v", m.now, token, err, ok, sent)
+			if ok != (err == nil) || ok && !token.Expiry.Equal(start.Add(sent+modelLife)) ||
+				m.closed && !errors.Is(err, lookerauth.ErrClosed) {
+				t.Errorf("at %v: got %v, %v; the model's token: %v, issued at %v",
+					m.now, token, err, ok, sent)
 				return steps
 			}
 			if n := looker.CallsAs(lookertest.LoginUser, "789"); n != m.calls {
@@ -124,7 +131,8 @@ func compareWithModel(t *testing.T, random *rand.Rand, looker *lookertest.Server
 		case "age":
 			time.Sleep(modelAged)
 		case "break":
-			looker.Fail(lookertest.LoginUser, -1, answered(http.StatusTeapot)) // neither tried again nor final
+			// A failure that is neither tried again nor permanent.
+			looker.Fail(lookertest.LoginUser, -1, answered(http.StatusTeapot))
 			m.broken = true
 		case "mend":
 			looker.Fail(lookertest.LoginUser, 0, lookertest.Fault{})

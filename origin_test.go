@@ -13,50 +13,51 @@ import (
 )
 
 func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
+	const root, prefixed = "https://looker.example", "https://looker.example/bi"
 	for _, test := range []struct {
 		base, request, host string
 		ok                  bool
 	}{
-		{"https://looker.example", "https://looker.example/api/4.0/user", "", true},
-		{"https://looker.example", "https://LOOKER.example:443/", "", true},
+		{root, "https://looker.example/api/4.0/user", "", true},
+		{root, "https://LOOKER.example:443/", "", true},
 		{"https://looker.example:443", "HTTPS://looker.example", "", true},
-		{"https://looker.example", "https://looker.example/a/../b", "", true}, // all of the origin is Looker's
+		{root, "https://looker.example/a/../b", "", true}, // all of the origin is Looker's
 		{"https://looker.example/", "https://looker.example/x", "", true},
 		{"https://looker.example:19999", "https://looker.example:19999/", "", true},
 		{"https://[::1]:19999", "https://[::1]:19999/", "", true},
 		{"https://[::1]", "https://[::1]:443/", "", true},
 		{"http://127.0.0.1", "http://127.0.0.1:80/", "", true},
-		{"https://looker.example", "https://looker.example/", "LOOKER.example:443", true},
-		{"https://looker.example/bi", "https://looker.example/bi", "", true},
+		{root, "https://looker.example/", "LOOKER.example:443", true},
+		{prefixed, "https://looker.example/bi", "", true},
 		{"https://looker.example/bi/", "https://looker.example/bi/api/4.0/user", "", true},
-		{"https://looker.example/bi", "https://looker.example/bi/a%2Fb/c%20d;e=..", "", true},
+		{prefixed, "https://looker.example/bi/a%2Fb/c%20d;e=..", "", true},
 
-		{"https://looker.example/bi", "https://looker.example/bi/50%25", "", true},
-		{"https://looker.example/bi", "https://looker.example/bi/%252g/x", "", true},
+		{prefixed, "https://looker.example/bi/50%25", "", true},
+		{prefixed, "https://looker.example/bi/%252g/x", "", true},
 
-		{"https://looker.example", "http://looker.example/", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/%25zz%252e%252e/%252e%252e/x", "", false},
-		{"https://looker.example", "https://looker.example:8443/", "", false},
+		{root, "http://looker.example/", "", false},
+		{prefixed, "https://looker.example/bi/%25zz%252e%252e/%252e%252e/x", "", false},
+		{root, "https://looker.example:8443/", "", false},
 		{"https://looker.example:19999", "https://looker.example/", "", false},
-		{"https://looker.example", "https://looker.example.evil.example/", "", false},
-		{"https://looker.example", "https://evil.example/looker.example", "", false},
-		{"https://looker.example", "https://looker.example@evil.example/", "", false},
-		{"https://looker.example", "https://looker.example./", "", false},
-		{"https://looker.example", "https://looker.example/", "evil.example", false},
-		{"https://looker.example", "https:looker.example", "", false},
-		{"https://looker.example/bi", "https://looker.example/", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi2/x", "", false},
-		{"https://looker.example/bi", "https://looker.example/BI/x", "", false},
-		{"https://looker.example/bi", "https://looker.example//bi/x", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/../admin", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/..", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/./x", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/%2e%2e/admin", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/%252e%252E/admin", "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/%2e%2e%2fadmin", "", false},
-		{"https://looker.example/bi", `https://looker.example/bi/..%5cadmin`, "", false},
-		{"https://looker.example/bi", "https://looker.example/bi/..;x/admin", "", false},
-		{"https://looker.example/bi", "https://looker.example/%62i/x", "", false},
+		{root, "https://looker.example.evil.example/", "", false},
+		{root, "https://evil.example/looker.example", "", false},
+		{root, "https://looker.example@evil.example/", "", false},
+		{root, "https://looker.example./", "", false},
+		{root, "https://looker.example/", "evil.example", false},
+		{root, "https:looker.example", "", false},
+		{prefixed, "https://looker.example/", "", false},
+		{prefixed, "https://looker.example/bi2/x", "", false},
+		{prefixed, "https://looker.example/BI/x", "", false},
+		{prefixed, "https://looker.example//bi/x", "", false},
+		{prefixed, "https://looker.example/bi/../admin", "", false},
+		{prefixed, "https://looker.example/bi/..", "", false},
+		{prefixed, "https://looker.example/bi/./x", "", false},
+		{prefixed, "https://looker.example/bi/%2e%2e/admin", "", false},
+		{prefixed, "https://looker.example/bi/%252e%252E/admin", "", false},
+		{prefixed, "https://looker.example/bi/%2e%2e%2fadmin", "", false},
+		{prefixed, `https://looker.example/bi/..%5cadmin`, "", false},
+		{prefixed, "https://looker.example/bi/..;x/admin", "", false},
+		{prefixed, "https://looker.example/%62i/x", "", false},
 	} {
 		t.Run(test.base+" "+test.request+" "+test.host, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {

@@ -3,7 +3,6 @@ package lookerauth_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,83 +17,107 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
+// secretTexts are texts that users may see.
+type secretTexts []string
+
+// add keeps how a value is printed with these verbs, and encoded.
+func (s *secretTexts) add(t *testing.T, value any, verbs ...string) {
+	t.Helper()
+	if value == nil {
+		t.Error("no error")
+		return
+	}
+	for _, verb := range verbs {
+		*s = append(*s, fmt.Sprintf(verb, value))
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("json", "value", value)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("text", "value", value)
+	*s = append(*s, log.String(), string(must(json.Marshal(value))))
+}
+
+// check looks for the secrets.
+func (s *secretTexts) check(t *testing.T, secrets ...string) {
+	t.Helper()
+	for _, text := range *s {
+		for _, secret := range secrets {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q is in %s", secret, text)
+			}
+		}
+	}
+}
+
+// indiscreet is a base that tells all it knows.
+type indiscreet struct {
+	base   http.RoundTripper
+	echo   string // what Looker quotes in its error; "" has it answer properly
+	broken bool   // whether the base's own error quotes the request
+}
+
+func (b *indiscreet) RoundTrip(req *http.Request) (*http.Response, error) {
+	if b.broken {
+		body, _ := io.ReadAll(req.Body)
+		return nil, fmt.Errorf("cannot send %s %s %v: %w",
+			req.URL, body, req.Header, io.ErrUnexpectedEOF)
+	}
+	if b.echo == "" {
+		return b.base.RoundTrip(req)
+	}
+	message := must(json.Marshal(map[string]string{"message": b.echo}))
+	return respond(http.StatusBadRequest, nil, string(message)), nil
+}
+
 func TestNoErrorOrLogLineTellsASecret(t *testing.T) {
 	const clientID, clientSecret = "id/with+signs", "s3cr&t/ key"
+	key := []string{
+		clientID, clientSecret,
+		url.QueryEscape(clientID), url.QueryEscape(clientSecret), url.PathEscape(clientSecret),
+	}
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		looker.SetKey(clientID, clientSecret)
+		base := &indiscreet{base: looker.Transport()}
 		var log bytes.Buffer
-		var echo string // what Looker quotes in its error
-		var brokenTransport bool
-		var token string
-		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-			cfg.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			base := recordToken(cfg.Transport, &token)
-			cfg.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
-				if brokenTransport {
-					body, _ := io.ReadAll(req.Body)
-					return nil, fmt.Errorf("cannot send %s %s %v: %w", req.URL, body, req.Header, io.ErrUnexpectedEOF)
-				}
-				if echo == "" {
-					return base.RoundTrip(req)
-				}
-				message, _ := json.Marshal(map[string]string{"message": echo})
-				return respond(http.StatusBadRequest, nil, string(message)), nil
-			})
-		})
+		handler := slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
+		cache := newCache(t, looker, withTransport(base), withLog(handler))
 		service, user := cache.ServiceAccount(), cache.User("789")
 		accessToken(t, user)
-		key := []string{clientID, clientSecret, url.QueryEscape(clientID), url.QueryEscape(clientSecret), url.PathEscape(clientSecret)}
 		secrets := append(key, accessToken(t, service), accessToken(t, user))
 
-		var texts []string
-		check := func(err error) {
-			if err == nil {
-				t.Error("no error")
-				return
-			}
-			texts = append(texts, fmt.Sprintf("%v %+v %#v %q", err, err, err, err), string(must(json.Marshal(err))))
+		var texts secretTexts
+		for _, value := range []any{cache, user, *user.Transport(nil), cache.Transport(nil)} {
+			texts.add(t, value, "%v", "%+v", "%#v", "%x")
 		}
+		addError := func(err error) { texts.add(t, err, "%v", "%+v", "%#v", "%q") }
 		fail := func() {
 			time.Sleep(time.Hour)
 			for _, source := range []*lookerauth.TokenSource{user, service} {
 				_, err := source.Token()
-				check(err)
+				addError(err)
 			}
 		}
-		for _, value := range []any{cache, user, *user.Transport(nil), cache.Transport(nil)} {
-			texts = append(texts, fmt.Sprintf("%v %+v %#v %x", value, value, value, value), string(must(json.Marshal(value))))
-		}
-		echo = accessToken(t, service) + " is no admin's"
+		base.echo = accessToken(t, service) + " is no admin's"
 		_, err := cache.User("790").Token()
-		check(err)
-		if !strings.Contains(err.Error(), "[secret] is no admin's") {
-			t.Errorf("Looker's message is missing: %v", err)
-		}
-		echo = strings.Repeat("x", 195) + " " + strings.Join(key, " ")
+		addError(err)
+		checkErrorSays(t, err, "[secret] is no admin's")
+		base.echo = strings.Repeat("x", 195) + " " + strings.Join(key, " ") // which is cut
 		fail()
-		echo = strings.Join(key, " ")
+		base.echo = strings.Join(key, " ")
 		fail()
-		brokenTransport = true
+		base.broken = true
 		fail()
-		brokenTransport, echo = false, ""
+		base.broken, base.echo = false, ""
 		time.Sleep(time.Minute) // the hold-down
 		accessToken(t, user)
 		secrets = append(secrets, accessToken(t, service), accessToken(t, user))
-		brokenTransport = true
-		if err := user.Logout(t.Context()); err == nil || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("got %v, want the transport's error", err)
-		} else {
-			check(err)
-		}
-		check(cache.Close(t.Context()))
+		base.broken = true
+		err = user.Logout(t.Context())
+		checkError(t, err, io.ErrUnexpectedEOF)
+		addError(err)
+		addError(cache.Close(t.Context()))
 
-		for _, text := range append(texts, log.String()) {
-			for _, secret := range secrets {
-				if strings.Contains(text, secret) {
-					t.Errorf("%q is in %s", secret, text)
-				}
-			}
-		}
+		texts = append(texts, log.String())
+		texts.check(t, secrets...)
 		if !strings.Contains(log.String(), "login failed") {
 			t.Error("nothing was logged")
 		}
@@ -102,7 +125,7 @@ func TestNoErrorOrLogLineTellsASecret(t *testing.T) {
 }
 
 func TestConfigShowsNoSecret(t *testing.T) {
-	cfg := lookerauth.Config{BaseURL: "https://looker.example", ClientID: testID, ClientSecret: testSecret}
+	cfg := testConfig()
 	cache, err := lookerauth.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -110,41 +133,37 @@ func TestConfigShowsNoSecret(t *testing.T) {
 	withPassword := cfg
 	withPassword.BaseURL = "https://me:" + testSecret + "@looker.example"
 	nested := struct{ Config *lookerauth.Config }{&cfg}
-	var texts bytes.Buffer
-	for _, value := range []any{cfg, &cfg, nested, []lookerauth.Config{cfg}, withPassword, cache, cache.ServiceAccount(), cache.User("789"), cache.Transport(nil)} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-			fmt.Fprintf(&texts, verb+"\n", value)
-		}
-		if text, err := json.Marshal(value); err == nil {
-			texts.Write(text)
-		}
-		slog.New(slog.NewJSONHandler(&texts, nil)).Info("json", "value", value)
-		slog.New(slog.NewTextHandler(&texts, nil)).Info("text", "value", value)
+	var texts secretTexts
+	for _, value := range []any{
+		cfg, &cfg, nested, []lookerauth.Config{cfg}, withPassword,
+		cache, cache.ServiceAccount(), cache.User("789"), cache.Transport(nil),
+	} {
+		texts.add(t, value, "%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d")
 	}
-	for _, secret := range []string{testID, testSecret, fmt.Sprintf("%x", testSecret), fmt.Sprintf("%X", testSecret)} {
-		if strings.Contains(texts.String(), secret) {
-			t.Errorf("%q is in %s", secret, texts.String())
-		}
+	texts.check(t, testID, testSecret, fmt.Sprintf("%x", testSecret), fmt.Sprintf("%X", testSecret))
+
+	// What is no secret is there.
+	if text := fmt.Sprint(cfg); !strings.Contains(text, `BaseURL: "https://looker.example"`) {
+		t.Errorf("useless: %s", text)
 	}
-	if !strings.Contains(fmt.Sprint(cfg), `BaseURL: "https://looker.example"`) || !strings.Contains(fmt.Sprint(lookerauth.Config{}), "ClientSecret: [none]") {
-		t.Errorf("useless: %v and %v", cfg, lookerauth.Config{})
+	if text := fmt.Sprint(lookerauth.Config{}); !strings.Contains(text, "ClientSecret: [none]") {
+		t.Errorf("useless: %s", text)
 	}
 }
 
 func TestConfigShowsNoStoreKey(t *testing.T) {
-	cfg := lookerauth.Config{StoreKeys: [][]byte{[]byte("0123456789abcdef0123456789abcdef")}}
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %x %s", cfg, cfg, cfg, cfg, cfg), string(must(json.Marshal(cfg)))} {
-		if strings.Contains(text, "0123456789abcdef") || strings.Contains(text, fmt.Sprintf("%x", cfg.StoreKeys[0])) || strings.Contains(text, "[48 49") {
-			t.Errorf("a key is in %s", text)
-		}
-	}
+	const key = "0123456789abcdef0123456789abcdef"
+	var texts secretTexts
+	cfg := lookerauth.Config{StoreKeys: [][]byte{[]byte(key)}}
+	texts.add(t, cfg, "%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d")
+	texts.check(t, key[:16], fmt.Sprintf("%x", key), fmt.Sprintf("%X", key), "[48 49")
 }
 
 func TestResponseTellsNoToken(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
 		token := accessToken(t, user)
-		resp, err := user.Client().Get(looker.URL + "/api/4.0/looks")
+		resp, err := user.Client().Get(looker.URL + looks)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -128,7 +128,8 @@ func TestCallersRequestIsNotTouched(t *testing.T) {
 		if resp.Request != req {
 			t.Error("the response's request is not the caller's")
 		}
-		if values := sent["Authorization"]; len(values) != 1 || !strings.HasPrefix(values[0], "token ") || sent[lowerCase] != nil {
+		values := sent["Authorization"]
+		if len(values) != 1 || !strings.HasPrefix(values[0], "token ") || sent[lowerCase] != nil {
 			t.Errorf("Authorization was sent as %d values, and %v", len(values), sent[lowerCase])
 		}
 		if _, ok := sent["X-Nil"]; !ok {
@@ -151,7 +152,8 @@ func TestHeaderOfAnySizeIsSentWhole(t *testing.T) {
 					t.Errorf("sent %v, want %v", r.Header, want)
 				}
 				for name := range r.Header {
-					r.Header[name] = append(r.Header[name], "new") // must not end up in the next one
+					// It must not end up in the next one.
+					r.Header[name] = append(r.Header[name], "new")
 				}
 				for name, values := range r.Header {
 					if len(values) != len(want[name])+1 || values[0] != want[name][0] {
@@ -160,9 +162,8 @@ func TestHeaderOfAnySizeIsSentWhole(t *testing.T) {
 				}
 				return respond(http.StatusOK, nil, ""), nil
 			})
-			if _, err := newCache(t, looker).User("789").Transport(base).RoundTrip(req); err != nil {
-				t.Error(err)
-			}
+			_, err := newCache(t, looker).User("789").Transport(base).RoundTrip(req)
+			checkError(t, err, nil)
 		})
 	}
 }
@@ -173,7 +174,8 @@ func TestRoundTripAllocatesThrice(t *testing.T) {
 	cache := newCache(t, looker, withTransport(answerLogins()))
 	answer := &http.Response{StatusCode: http.StatusOK}
 	base := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })
-	req, _ := http.NewRequestWithContext(lookerauth.WithUser(t.Context(), "789"), http.MethodGet, looker.URL, nil)
+	ctx := lookerauth.WithUser(t.Context(), "789")
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, looker.URL, nil)
 	for i := range 4 {
 		req.Header.Set(fmt.Sprint("X-", i), "value")
 	}
@@ -181,7 +183,8 @@ func TestRoundTripAllocatesThrice(t *testing.T) {
 		"a TokenSource's": cache.User("789").Transport(base),
 		"a Cache's":       cache.Transport(base),
 	} {
-		// The request with room for the header's values, the header's map, and the one group of entries in that.
+		// The request with room for the header's values, the header's map, and the one group of
+		// entries in that.
 		if n := testing.AllocsPerRun(100, func() { must(transport.RoundTrip(req)) }); n > 3 {
 			t.Errorf("%s Transport: %v allocations", name, n)
 		}
