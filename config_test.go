@@ -43,9 +43,7 @@ func TestBaseURLIsChecked(t *testing.T) {
 		{"http to a lookalike", "http://localhost.example", "BaseURL is http://"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			cfg := testConfig()
-			cfg.BaseURL = test.baseURL
-			checkNew(t, cfg, test.want)
+			checkNew(t, test.want, withBaseURL(test.baseURL))
 		})
 	}
 }
@@ -63,7 +61,7 @@ func TestConfigIsChecked(t *testing.T) {
 			return "", "", nil
 		}), ""},
 
-		"version": {func(cfg *lookerauth.Config) { cfg.APIVersion = "v4" }, `APIVersion is "v4"`},
+		"version": {withAPIVersion("v4"), `APIVersion is "v4"`},
 
 		"no id":     {withKey("", testSecret), "ClientID is missing"},
 		"no secret": {withKey(testID, ""), "ClientSecret is missing"},
@@ -79,16 +77,16 @@ func TestConfigIsChecked(t *testing.T) {
 		"MaxConcurrentLogins": {maxConcurrentLogins(-1), "MaxConcurrentLogins is -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := testConfig()
-			test.change(&cfg)
-			checkNew(t, cfg, test.want)
+			checkNew(t, test.want, test.change)
 		})
 	}
 }
 
-// checkNew compares what New says of a Config; "" stands for nothing.
-func checkNew(t *testing.T, cfg lookerauth.Config, want string) {
+// checkNew compares what New says of testConfig with a change; "" stands for nothing.
+func checkNew(t *testing.T, want string, change option) {
 	t.Helper()
+	cfg := testConfig()
+	change(&cfg)
 	cache, err := lookerauth.New(cfg)
 	if want == "" {
 		if err != nil {
@@ -120,9 +118,7 @@ func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {
 		"StoreKeys[1] has 16 bytes: use 32 random ones":  withStore(store, oneKey, oneKey[:16]),
 		"StoreKeys[0] has 0 bytes: use 32 random ones\n": withStore(store, nil, []byte{}),
 	} {
-		cfg := testConfig()
-		change(&cfg)
-		checkNew(t, cfg, want)
+		checkNew(t, want, change)
 	}
 }
 

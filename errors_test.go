@@ -12,9 +12,6 @@ import (
 
 // What a newcomer does wrong, and the whole sentence that says what is wrong and what to do.
 func TestMistakesAreExplained(t *testing.T) {
-	baseURL := func(baseURL string) option {
-		return func(cfg *lookerauth.Config) { cfg.BaseURL = baseURL }
-	}
 	nothing := func(*lookerauth.Config) {}
 	const checkTheBaseURL = "the answer did not come from a Looker API: check the base URL " +
 		"(the API of a self-hosted Looker has a port of its own, usually 19999)"
@@ -26,11 +23,11 @@ func TestMistakesAreExplained(t *testing.T) {
 		userID  string
 		want    string
 	}{
-		{"no scheme", baseURL("demo.looker.com:19999"), "789",
+		{"no scheme", withBaseURL("demo.looker.com:19999"), "789",
 			"BaseURL is not an address: write it as https://host, with a port if there is one"},
-		{"the API's path in the base URL", baseURL("https://demo.looker.com:19999/api/4.0"), "789",
+		{"the API's path in the base URL", withBaseURL("https://demo.looker.com:19999/api/4.0"), "789",
 			"BaseURL ends in /api/4.0: leave that out, and set APIVersion instead"},
-		{"http to a real host", baseURL("http://demo.looker.com:19999"), "789",
+		{"http to a real host", withBaseURL("http://demo.looker.com:19999"), "789",
 			"BaseURL is http://, which would send the API key in the clear: " +
 				"use https://, or set AllowHTTP"},
 		{"a slash at the base URL's end", addSlash, "789", ""},

@@ -136,9 +136,9 @@ func TestInstancesKeysAndKindsOfTokenDoNotMix(t *testing.T) {
 		store := newMemoryStore()
 		for i, change := range []option{
 			func(*lookerauth.Config) {},
-			func(cfg *lookerauth.Config) { cfg.BaseURL = "https://looker.example" },
-			func(cfg *lookerauth.Config) { cfg.BaseURL = "https://looker.example/bi" },
-			func(cfg *lookerauth.Config) { cfg.APIVersion = "3.1" },
+			withBaseURL("https://looker.example"),
+			withBaseURL("https://looker.example/bi"),
+			withAPIVersion("3.1"),
 			func(cfg *lookerauth.Config) { cfg.ClientID = "another" },
 			func(cfg *lookerauth.Config) { cfg.NonAssociative = true },
 		} {
@@ -148,10 +148,8 @@ func TestInstancesKeysAndKindsOfTokenDoNotMix(t *testing.T) {
 			store.checkSize(t, 3*(i+1))
 		}
 		// Another spelling of the base URL is no other instance.
-		spelling := func(cfg *lookerauth.Config) {
-			cfg.BaseURL, cfg.APIVersion = "HTTPS://Looker.example:443/", "4.0"
-		}
-		same := newCache(t, looker, withStore(store), spelling, withTransport(answerLogins()))
+		same := newCache(t, looker, withStore(store), withTransport(answerLogins()),
+			withBaseURL("HTTPS://Looker.example:443/"), withAPIVersion("4.0"))
 		accessToken(t, same.User("789"))
 		checkStoreHits(t, same, 2) // the user's and the service account's
 	})

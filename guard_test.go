@@ -56,16 +56,12 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 							once.Do(breakDown)
 						})
 					}).ServiceAccount()
-					var wg sync.WaitGroup
-					for range 10 {
-						wg.Go(func() {
-							_, err := service.Token()
-							if strings.Contains(loginError(t, err).Error(), secret) {
-								t.Errorf("got %v", err)
-							}
-						})
-					}
-					wg.Wait()
+					together(10, func(int) {
+						_, err := service.Token()
+						if strings.Contains(loginError(t, err).Error(), secret) {
+							t.Errorf("got %v", err)
+						}
+					})
 					time.Sleep(time.Second) // the hold-down
 					accessToken(t, service)
 				})

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,16 +17,12 @@ func TestConcurrentCallersShareAFailure(t *testing.T) {
 		cache := newCache(t, looker)
 		looker.Fail(lookertest.Login, -1, answered(503))
 		before := time.Now()
-		var wg sync.WaitGroup
-		for range 200 {
-			wg.Go(func() {
-				_, err := cache.ServiceAccount().Token()
-				if status := loginError(t, err).StatusCode; status != 503 {
-					t.Errorf("got %v, want the 503", err)
-				}
-			})
-		}
-		wg.Wait()
+		together(200, func(int) {
+			_, err := cache.ServiceAccount().Token()
+			if status := loginError(t, err).StatusCode; status != 503 {
+				t.Errorf("got %v, want the 503", err)
+			}
+		})
 		if waited := time.Since(before); waited > 3*time.Second {
 			t.Errorf("callers waited %v", waited)
 		}

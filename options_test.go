@@ -36,6 +36,14 @@ func loginTimeout(d time.Duration) option {
 	return func(cfg *lookerauth.Config) { cfg.LoginTimeout = d }
 }
 
+func withBaseURL(baseURL string) option {
+	return func(cfg *lookerauth.Config) { cfg.BaseURL = baseURL }
+}
+
+func withAPIVersion(version string) option {
+	return func(cfg *lookerauth.Config) { cfg.APIVersion = version }
+}
+
 func withClock(clock lookerauth.Clock) option {
 	return func(cfg *lookerauth.Config) { cfg.Clock = clock }
 }

@@ -61,7 +61,7 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 	} {
 		t.Run(test.base+" "+test.request+" "+test.host, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				elsewhere := func(cfg *lookerauth.Config) { cfg.BaseURL = test.base }
+				elsewhere := withBaseURL(test.base)
 				cache := newCache(t, looker, elsewhere, withTransport(answerLogins()))
 				sent := false
 				base := roundTripper(func(req *http.Request) (*http.Response, error) {

@@ -3,7 +3,6 @@ package lookerauth_test
 import (
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,11 +17,7 @@ func TestMaxConcurrentLoginsBoundsTheCallsInFlight(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 		looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
 		before := time.Now()
-		var wg sync.WaitGroup
-		for i := range 20 {
-			wg.Go(func() { accessToken(t, cache.User(fmt.Sprint(i))) })
-		}
-		wg.Wait()
+		together(20, func(i int) { accessToken(t, cache.User(fmt.Sprint(i))) })
 		checkTook(t, before, 5*time.Second)
 	})
 }
@@ -80,11 +75,10 @@ func TestShorterPauseDoesNotEndALongerOne(t *testing.T) {
 		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
 			return map[string]*lookertest.Fault{"long": &long, "short": &short}[call.UserID]
 		})
-		var wg sync.WaitGroup
-		for _, userID := range []string{"short", "long"} {
-			wg.Go(func() { _, _ = cache.User(userID).Token() })
-		}
-		wg.Wait()
+		first := tokenInBackground(cache.User("short"))
+		second := tokenInBackground(cache.User("long"))
+		<-first
+		<-second
 		time.Sleep(30 * time.Minute)
 		failsWith(t, cache.User("789"), lookerauth.ErrRateLimited)
 	})
@@ -97,11 +91,9 @@ func TestQueuedLoginsHeedThePause(t *testing.T) {
 		pause := rateLimited("3600")
 		pause.Delay = time.Second
 		looker.Fail(lookertest.LoginUser, -1, pause)
-		var wg sync.WaitGroup
-		for i := range 20 {
-			wg.Go(func() { failsWith(t, cache.User(fmt.Sprint(i)), lookerauth.ErrRateLimited) })
-		}
-		wg.Wait()
+		together(20, func(i int) {
+			failsWith(t, cache.User(fmt.Sprint(i)), lookerauth.ErrRateLimited)
+		})
 		checkCalls(t, looker, 1, 2)
 	})
 }
