@@ -40,6 +40,7 @@ func TestBaseURLIsChecked(t *testing.T) {
 		{"escapes", "https://looker.example/%2e%2e", "BaseURL has the path"},
 		{"double slash", "https://looker.example/a//b", "BaseURL has the path"},
 		{"http", "http://looker.example", "BaseURL is http://"},
+		{"http to an address", "http://192.0.2.1", "BaseURL is http://"},
 		{"http to a lookalike", "http://localhost.example", "BaseURL is http://"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

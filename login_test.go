@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/lookerauth/lookerauth"
@@ -137,6 +139,7 @@ func TestAnswersBecomeErrors(t *testing.T) {
 		{login, token(`"ü"`), 200, lookerauth.ErrNotLooker, 1},
 		{login, token(`"a","padding":"` + padding + `"`), 200, lookerauth.ErrNotLooker, 1},
 		{login, answered(500), 500, none, 3},
+		{login, html(500), 500, none, 3},
 		{login, html(502), 502, none, 3},
 		{login, lookertest.Fault{Drop: true}, 0, none, 3},
 		{login, answered(429), 429, lookerauth.ErrRateLimited, 3},
@@ -181,6 +184,20 @@ func TestAnswersBecomeErrors(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What came of it reads as a whole token response.
+func TestTruncatedAnswerIsNone(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		truncated := iotest.ErrReader(io.ErrUnexpectedEOF)
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			resp := respond(http.StatusOK, nil, "")
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(tokenAnswer), truncated))
+			return resp, nil
+		})
+		service := newCache(t, looker, withTransport(base)).ServiceAccount()
+		failsWith(t, service, io.ErrUnexpectedEOF)
+	})
 }
 
 func TestCredentialsAreAskedBeforeEachLogin(t *testing.T) {
