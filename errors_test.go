@@ -25,7 +25,7 @@ func TestMistakesAreExplained(t *testing.T) {
 	}{
 		{"no scheme", withBaseURL("demo.looker.com:19999"), "789",
 			"BaseURL is not an address: write it as https://host, with a port if there is one"},
-		{"the API's path in the base URL", withBaseURL("https://demo.looker.com:19999/api/4.0"), "789",
+		{"the API's path at its end", withBaseURL("https://demo.looker.com:19999/api/4.0"), "789",
 			"BaseURL ends in /api/4.0: leave that out, and set APIVersion instead"},
 		{"http to a real host", withBaseURL("http://demo.looker.com:19999"), "789",
 			"BaseURL is http://, which would send the API key in the clear: " +
