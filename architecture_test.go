@@ -54,7 +54,8 @@ var packages = []struct {
 		"internal/guard", "internal/looker", "internal/origin", "internal/queue", "internal/seal",
 		"internal/token",
 	}},
-	{"internal/looker", "one call on the wire each; answers to tokens and errors; secrets scrubbed",
+	{"internal/looker",
+		"one call on the wire each; answers to tokens and errors; secrets scrubbed",
 		[]string{"internal/token"}},
 	{"internal/token", "one token, its times; the LRU, and every change of a token's state", nil},
 	{"internal/queue", "whose turn it is: slots, pauses, and who is held down after a failure", nil},
@@ -106,7 +107,8 @@ func usesUpward(t *testing.T) []string {
 		}
 		user, declared := fset.Position(ident.Pos()), fset.Position(object.Pos())
 		if floorOf(t, declared.Filename) < floorOf(t, user.Filename) {
-			uses = append(uses, fmt.Sprintf("%v uses %s of %s", user, ident.Name, declared.Filename))
+			use := fmt.Sprintf("%v uses %s of %s", user, ident.Name, declared.Filename)
+			uses = append(uses, use)
 		}
 	}
 	slices.Sort(uses)
@@ -116,7 +118,8 @@ func usesUpward(t *testing.T) []string {
 // exports returns a look-up of what the packages that the root imports export, as the go command
 // has compiled them.
 func exports(t *testing.T) func(path string) (io.ReadCloser, error) {
-	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}", ".")
+	const format = "{{.ImportPath}}\t{{.Export}}"
+	list := exec.Command("go", "list", "-export", "-deps", "-f", format, ".")
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	if err != nil {
@@ -132,11 +135,13 @@ func exports(t *testing.T) func(path string) (io.ReadCloser, error) {
 
 // floorOf is where the file stands, counted from the top.
 func floorOf(t *testing.T, file string) int {
-	floor := slices.IndexFunc(floors, func(f struct{ file, job string }) bool { return f.file == file })
-	if floor < 0 {
-		t.Fatalf("%s is not in the list of files", file)
+	for i, floor := range floors {
+		if floor.file == file {
+			return i
+		}
 	}
-	return floor
+	t.Fatalf("%s is not in the list of files", file)
+	return 0
 }
 
 func TestEveryFileIsListed(t *testing.T) {

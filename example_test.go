@@ -52,7 +52,7 @@ func Example() {
 	defer looker.Close()
 
 	ctx := context.Background()
-	cfg, err := lookerauth.ConfigFromEnv() // LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID, LOOKERSDK_CLIENT_SECRET
+	cfg, err := lookerauth.ConfigFromEnv() // LOOKERSDK_BASE_URL, …_CLIENT_ID, …_CLIENT_SECRET
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -92,11 +92,12 @@ func ExampleCache_Transport() {
 
 	client := &http.Client{Transport: cache.Transport(nil)}
 
-	req, err := http.NewRequestWithContext(lookerauth.WithUser(ctx, "789"), http.MethodGet, url, nil)
+	ctx = lookerauth.WithUser(ctx, "789")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	resp, err := client.Do(req) // as user 789; WithServiceAccount for the service account, neither is an error
+	resp, err := client.Do(req) // as user 789
 
 	show(resp, err)
 	// Output: {"display_name":"User 789","id":"789"}

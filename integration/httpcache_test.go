@@ -43,7 +43,7 @@ func TestResponseCacheForEachUserIsSafe(t *testing.T) {
 		cache := newCache(t, fake.Config())
 
 		for _, userID := range []string{"789", "790"} {
-			responses := httpcache.NewTransport(httpcache.NewMemoryCache()) // one for each user, never shared
+			responses := httpcache.NewTransport(httpcache.NewMemoryCache()) // one for each user
 			responses.Transport = cache.User(userID).Transport(nil)
 			client := responses.Client()
 
