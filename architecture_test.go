@@ -58,7 +58,7 @@ var packages = []struct {
 		"one call on the wire each; answers to tokens and errors; secrets scrubbed",
 		[]string{"internal/token"}},
 	{"internal/token", "one token, its times; the LRU, and every change of a token's state", nil},
-	{"internal/queue", "whose turn it is: slots, pauses, and who is held down after a failure", nil},
+	{"internal/queue", "whose turn it is: slots, pauses; who is held down after a failure", nil},
 	{"internal/origin", "where tokens may go", nil},
 	{"internal/seal", "values that open only under their name, with one of several keys", nil},
 	{"internal/guard", "running code of the user's: bounded, recovered, in the background", nil},

@@ -105,7 +105,7 @@ func TestLoggerThatCallsGoexitEndsOneGoroutine(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if n := served.Load(); n != 9 {
-			t.Errorf("%d of 10 callers have the token, want all but the one whose goroutine ended", n)
+			t.Errorf("%d of 10 callers have the token, want all but the one that ended", n)
 		}
 		accessToken(t, cache.User("790"))
 		closeCache(t, cache)

@@ -41,7 +41,7 @@ func probe(table []atomic.Pointer[Token], key Key, hash uint32) (i uint32, t *To
 	mask := uint32(len(table) - 1)
 	for i = hash & mask; ; i = (i + 1) & mask {
 		t = table[i].Load()
-		if t == nil || t.hash == hash && t.slot.key == key {
+		if t == nil || t.slot.isOf(key) {
 			return i, t
 		}
 	}
@@ -49,15 +49,16 @@ func probe(table []atomic.Pointer[Token], key Key, hash uint32) (i uint32, t *To
 
 // put makes t the token of its key. The lock is held, here and below.
 func (x *index) put(t *Token) {
-	t.hash = x.hash(t.slot.key)
+	key := t.Key()
+	hash := x.hash(key)
 	table := *x.table.Load()
-	i, before := probe(table, t.slot.key, t.hash)
+	i, before := probe(table, key, hash)
 	if before == nil {
 		x.n++
 	}
 	if 2*x.n > len(table) {
 		table = x.grow(table)
-		i, _ = probe(table, t.slot.key, t.hash)
+		i, _ = probe(table, key, hash)
 	}
 	table[i].Store(t)
 }
@@ -67,7 +68,7 @@ func (x *index) grow(old []atomic.Pointer[Token]) []atomic.Pointer[Token] {
 	table := make([]atomic.Pointer[Token], 2*len(old))
 	for i := range old {
 		if t := old[i].Load(); t != nil {
-			j, _ := probe(table, t.slot.key, t.hash)
+			j, _ := probe(table, t.Key(), x.hash(t.Key()))
 			table[j].Store(t)
 		}
 	}
@@ -81,14 +82,14 @@ func (x *index) remove(t *Token) {
 	x.n--
 	table := *x.table.Load()
 	mask := uint32(len(table) - 1)
-	gap, _ := probe(table, t.slot.key, t.hash)
+	gap, _ := probe(table, t.Key(), x.hash(t.Key()))
 	for i := (gap + 1) & mask; ; i = (i + 1) & mask {
 		next := table[i].Load()
 		if next == nil {
 			break
 		}
 		// Probing for it comes by the gap if it has come at least as far as the gap is behind.
-		if (i-next.hash)&mask >= (i-gap)&mask {
+		if (i-x.hash(next.Key()))&mask >= (i-gap)&mask {
 			table[gap].Store(next)
 			gap = i
 		}

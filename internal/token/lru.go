@@ -15,9 +15,10 @@ type LRU struct {
 	size          int
 	tokens        *index
 
-	// added counts the users that were taken in. It is the clock by which recency is measured,
-	// as only a user who comes in can push another one out.
-	added atomic.Uint64
+	// added counts the users that were taken in. It is the clock by which recency is measured, as
+	// only a user who comes in can push another one out. That it starts anew after four billion
+	// does not matter: nobody stays that long without being touched.
+	added atomic.Uint32
 
 	mu    sync.Mutex                       // held for look-ups only; guards all changes
 	order *simplelru.LRU[*Token, struct{}] // the users' tokens, by when they were last used
@@ -76,13 +77,13 @@ func (l *LRU) Fresh(s *Slot, now int64) *Token {
 // done again only after a sixteenth of the users have been replaced. Two users are therefore in the
 // wrong order only if fewer than size/16 others, rounded up, were taken in between their last uses.
 func (l *LRU) isRecent(t *Token) bool {
-	return l.added.Load()-t.touched.Load() <= uint64(l.size-1)/16
+	return l.added.Load()-t.touched.Load() <= uint32(l.size-1)/16
 }
 
 // Current returns the token of the Slot's identity, be it aging or expired, moves it to the front,
 // and keeps it in the Slot. It is nil if there is none that was not invalidated.
 func (l *LRU) Current(s *Slot) *Token {
-	t := l.Last(s.key)
+	t := l.Last(s.Key())
 	if t == nil || t.Retired() {
 		return nil
 	}
@@ -105,7 +106,7 @@ func (l *LRU) Last(key Key) *Token {
 // touch moves t to the front. mu is held.
 func (l *LRU) touch(t *Token) {
 	t.touched.Store(l.added.Load())
-	if t.slot.key.Kind != ServiceAccount { // which is never evicted
+	if t.slot.kind != ServiceAccount { // which is never evicted
 		l.order.Add(t, struct{}{})
 	}
 }
@@ -121,7 +122,7 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 	if t.state > current {
 		return nil, false
 	}
-	last := l.tokens.get(t.slot.key)
+	last := l.tokens.get(t.Key())
 	if last == t {
 		l.touch(t)
 		return nil, true
@@ -129,12 +130,12 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 	switch {
 	case last != nil:
 		l.replace(last, t, now)
-	case t.slot.key.Kind != ServiceAccount:
+	case t.slot.kind != ServiceAccount:
 		left = l.makeRoom(now)
 		l.added.Add(1)
 	}
 	t.state = current
-	t.freshFor.Store(int64(freshFor(t.life(), l.refreshBefore)))
+	t.freshFor.Store(freshFor(t.life(), l.refreshBefore))
 	l.tokens.put(t)
 	l.touch(t)
 	return left, true
@@ -163,7 +164,7 @@ func (l *LRU) takeOut(t *Token, why Cause, now int64) *Left {
 	if t.state == current {
 		t.retire(ended)
 	}
-	return &Left{t.slot.key, t.past.aliveWith(t, now), why}
+	return &Left{t.Key(), t.past.aliveWith(t, now), why}
 }
 
 // Invalidate takes the token out of service if it is the current one of this identity. It stays

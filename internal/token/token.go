@@ -34,23 +34,23 @@ const (
 // are points in time: monotonic time stops while a machine sleeps, and tokens age all the same.
 // There may be a million of them, so nothing is held twice.
 type Token struct {
-	// What a look-up and every request read comes first: it fills one line of the processor's
-	// cache, whose length the size of a Token is a multiple of.
+	// What a look-up and every request read comes first, and fills one line of the processor's
+	// cache, together with the AccessToken.
 
-	slot  Slot   // for those who look the identity up; holds this token
-	hash  uint32 // of the key
-	state state  // guarded by the LRU's lock
-	sent  int64  // when the login was sent, where the token's life starts
+	slot Slot  // for those who look the identity up; holds this token
+	sent int64 // when the login was sent, where the token's life starts
 
-	// freshFor is how long after sent the token is served without another thought. It is 0
-	// unless the token is current. Every copy of it is then known to be out of date.
-	freshFor atomic.Int64
+	// freshFor is how long after sent the token is served without another thought, in
+	// milliseconds. It is 0 unless the token is current. Every copy of it is then known to be out
+	// of date.
+	freshFor atomic.Uint32
 
-	touched atomic.Uint64 // what LRU.added was when it was last moved to the front
+	touched atomic.Uint32 // what LRU.added was when it was last moved to the front
+	oauth   oauth2.Token  // its AccessToken is a part of header, not a copy
 
-	oauth  oauth2.Token // its AccessToken is a part of header, not a copy
-	header string       // the Authorization header, as Looker documents it
-	past   *past        // guarded by the LRU's lock; nil while there is none
+	header string // the Authorization header, as Looker documents it
+	state  state  // guarded by the LRU's lock
+	past   *past  // guarded by the LRU's lock; nil while there is none
 }
 
 // bearerExtra is shared by all tokens, as nearly all have this type.
@@ -73,13 +73,13 @@ func New(key Key, r Response) *Token {
 		header: header,
 		sent:   r.Sent.UnixNano(),
 	}
-	t.slot.key = key
+	t.slot.init(key)
 	t.slot.held.Store(t)
 	return t
 }
 
 // Key returns whose token it is.
-func (t *Token) Key() Key { return t.slot.key }
+func (t *Token) Key() Key { return t.slot.Key() }
 
 // OAuth returns the token as x/oauth2 has it. It is shared: nobody may write to it.
 func (t *Token) OAuth() *oauth2.Token { return &t.oauth }
@@ -103,7 +103,9 @@ func (t *Token) Is(accessToken string) bool { return t.oauth.AccessToken == acce
 
 // Fresh reports whether t is served as it is. A token that was issued in the future is not, as its
 // age is huge when unsigned: the clock was set back since then, and nobody knows the age.
-func (t *Token) Fresh(now int64) bool { return uint64(now-t.sent) < uint64(t.freshFor.Load()) }
+func (t *Token) Fresh(now int64) bool {
+	return uint64(now-t.sent) < uint64(t.freshFor.Load())*uint64(time.Millisecond)
+}
 
 // Expired reports whether t must not be served any more.
 func (t *Token) Expired(now int64) bool { return now-t.sent >= int64(usable(t.life())) }
@@ -121,11 +123,13 @@ func (t *Token) dead(now int64) bool { return now >= t.oauth.Expiry.Add(answerTi
 
 // freshFor is how long a token of this life is served before it ages. That begins refreshBefore
 // before it stops being usable, but takes no more than a quarter of its life, and is spread at
-// random over the first fifth of that time: tokens issued together are not refreshed together.
-func freshFor(life, refreshBefore time.Duration) time.Duration {
+// random over the first fifth of that time: tokens issued together are not refreshed together. It
+// is in milliseconds, at least one.
+func freshFor(life, refreshBefore time.Duration) uint32 {
 	end := usable(life)
 	window := min(refreshBefore, life/4, end)
-	return end - window + rand.N(window/5+1)
+	fresh := end - window + rand.N(window/5+1)
+	return max(uint32(fresh/time.Millisecond), 1)
 }
 
 // Retired reports whether t is not served, be it that it is not yet.
