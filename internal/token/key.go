@@ -39,7 +39,7 @@ func (k Key) String() string {
 type Slot struct {
 	id    string
 	held  atomic.Pointer[Token] // it says itself when it is out of date
-	start [shortID]byte         // of id, which it mostly is as a whole: to compare it is to look here
+	start [shortID]byte         // of id, and mostly all of it
 	kind  Kind
 }
 

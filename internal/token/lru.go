@@ -131,7 +131,7 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 	case last != nil:
 		l.replace(last, t, now)
 	case t.slot.kind != ServiceAccount:
-		left = l.makeRoom(now)
+		left = l.evict(now)
 		l.added.Add(1)
 	}
 	t.state = current
@@ -148,8 +148,8 @@ func (l *LRU) replace(last, t *Token, now int64) {
 	l.order.Remove(last)
 }
 
-// makeRoom evicts a user if the LRU is full. mu is held.
-func (l *LRU) makeRoom(now int64) *Left {
+// evict evicts the least recently used user if the LRU is full. mu is held.
+func (l *LRU) evict(now int64) *Left {
 	if l.order.Len() < l.size {
 		return nil
 	}
