@@ -1,0 +1,220 @@
+package guard_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lookerauth/lookerauth/internal/guard"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The package of these tests, as in the names of functions.
+const here = "github.com/lookerauth/lookerauth/internal/guard_test."
+
+var errOurs = errors.New("ours")
+
+func TestRunReturnsTheError(t *testing.T) {
+	for _, want := range []error{nil, errOurs} {
+		if got := <-guard.Run(func() error { return want }); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
+func TestRunWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		result := guard.Run(func() error {
+			time.Sleep(time.Hour)
+			return errOurs
+		})
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("Run took %v", took)
+		}
+		if err := <-result; err != errOurs || time.Since(begin) != time.Hour {
+			t.Errorf("got %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+// The bubble fails if a goroutine is blocked for ever at its end.
+func TestResultNeedsNoReceiver(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
+		guard.Run(func() error { return errOurs })
+		guard.Run(func() error { panic("oh") })
+	})
+}
+
+func panicsInAFunction() error { panic(errors.New("hunter2")) }
+
+type stringer struct{}
+
+func (stringer) String() string { panic("it is not asked") }
+
+func TestPanicIsAnErrorThatTellsItsPlaceAndNoSecret(t *testing.T) {
+	var (
+		noMap   map[string]int
+		nothing *int
+		list    []int
+	)
+	const test = "TestPanicIsAnErrorThatTellsItsPlaceAndNoSecret"
+	for name, broken := range map[string]struct {
+		f    func() error
+		with string
+		in   string
+	}{
+		"string":   {func() error { panic("hunter2") }, "a string", test},
+		"error":    {panicsInAFunction, "a *errors.errorString", "panicsInAFunction"},
+		"stringer": {func() error { panic(stringer{}) }, "a guard_test.stringer", test},
+		"nil":      {func() error { panic(nil) }, "panic called with nil argument", test},
+		"map": {func() error { noMap["hunter2"] = 1; return nil },
+			"assignment to entry in nil map", test},
+		"nil pointer": {func() error { *nothing = 1; return nil },
+			"runtime error: invalid memory address or nil pointer dereference", test},
+		"index": {func() error { list[7] = 1; return nil },
+			"runtime error: index out of range [7] with length 0", test},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := <-guard.Run(broken.f)
+			want := "code given to this package panicked with " + broken.with + " in " +
+				here + broken.in
+			if !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got  %v\nwant %s…", err, want)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error tells the value: %v", err)
+			}
+		})
+	}
+}
+
+func TestGoexitIsAnError(t *testing.T) {
+	err := <-guard.Run(func() error {
+		runtime.Goexit()
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "called runtime.Goexit") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRecoverEndsThePanickingFunctionAlone(t *testing.T) {
+	begun, ended := false, false
+	guard.Recover(func() {
+		begun = true
+		panic("oh")
+	})
+	guard.Recover(func() { ended = true })
+	if !begun || !ended {
+		t.Errorf("begun: %v; the next one ended: %v", begun, ended)
+	}
+}
+
+func TestRecoverRunsInTheCallersGoroutine(t *testing.T) {
+	done, reached := make(chan struct{}), false
+	go func() {
+		defer close(done)
+		guard.Recover(runtime.Goexit)
+		reached = true
+	}()
+	<-done
+	if reached {
+		t.Error("the caller's goroutine went on after runtime.Goexit")
+	}
+}
+
+// bubble is the clock of a synctest bubble.
+type bubble struct{}
+
+func (bubble) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// bounded calls [guard.Bounded] with a minute, after which the cause is errOurs.
+func bounded(ctx context.Context, f func(context.Context) error) error {
+	return guard.Bounded(ctx, bubble{}, time.Minute, errOurs, f)
+}
+
+func TestBoundedReturnsWhatCameInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, want := time.Now(), errors.New("theirs")
+		err := bounded(t.Context(), func(context.Context) error {
+			time.Sleep(time.Minute - 1)
+			return want
+		})
+		if err != want || time.Since(begin) != time.Minute-1 {
+			t.Errorf("got %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestBoundedEndsTheContextWithTheCauseInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		err := bounded(t.Context(), func(ctx context.Context) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+		if err != errOurs || time.Since(begin) != time.Minute {
+			t.Errorf("got %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestBoundedWaitsForCodeThatHangsPastItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, want := time.Now(), errors.New("theirs")
+		err := bounded(t.Context(), func(context.Context) error {
+			time.Sleep(time.Hour)
+			return want
+		})
+		if err != want || time.Since(begin) != time.Hour {
+			t.Errorf("got %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestBoundedPassesTheCallersContextOn(t *testing.T) {
+	type key struct{}
+	callers := errors.New("the caller's")
+	ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+	cancel(callers)
+	err := bounded(ctx, func(ctx context.Context) error {
+		if value := ctx.Value(key{}); value != "value" {
+			t.Errorf("the value is %v", value)
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if err != callers {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBoundedLeavesNoContextBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept context.Context
+		err := bounded(t.Context(), func(ctx context.Context) error {
+			kept = ctx
+			return ctx.Err()
+		})
+		if err != nil || kept.Err() != context.Canceled {
+			t.Errorf("got %v; afterwards the context has %v", err, kept.Err())
+		}
+	})
+}
+
+func TestBoundedCodeMayPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := bounded(t.Context(), func(context.Context) error { panic("oh") })
+		if err == nil || !strings.Contains(err.Error(), "panicked") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
