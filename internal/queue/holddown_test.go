@@ -1,0 +1,147 @@
+package queue_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/queue"
+)
+
+var (
+	begin    = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	errFirst = errors.New("first")
+	errNext  = errors.New("next")
+)
+
+// checkDown fails if the key is not held down with this error until d has passed, and no longer.
+func checkDown(
+	t *testing.T, h *queue.HoldDown[string], key string, want error, since time.Time,
+	d time.Duration,
+) {
+	t.Helper()
+	for _, elapsed := range []time.Duration{0, 1, d / 2, d - 1} {
+		if err := h.Refuse(key, since.Add(elapsed)); err != want {
+			t.Errorf("%v after the failure: got %v, want %v", elapsed, err, want)
+		}
+	}
+	for _, elapsed := range []time.Duration{d, d + 1, 1000 * time.Hour} {
+		if err := h.Refuse(key, since.Add(elapsed)); err != nil {
+			t.Errorf("%v after the failure: got %v, want nil", elapsed, err)
+		}
+	}
+}
+
+func TestWhoeverHasNotFailedMayTry(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	h.Add("a", errFirst, true, begin)
+	for _, now := range []time.Time{{}, begin} {
+		if err := h.Refuse("b", now); err != nil {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestEachFailureHoldsDownTwiceAsLongUpToHalfAMinute(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	now := begin
+	for _, seconds := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+		down := seconds * time.Second
+		err := errors.New(down.String())
+		if got := h.Add("a", err, false, now); got != down {
+			t.Errorf("held down for %v, want %v", got, down)
+		}
+		checkDown(t, h, "a", err, now, down)
+		now = now.Add(time.Hour)
+	}
+}
+
+func TestPermanentFailureHoldsDownForHalfAMinuteAtOnce(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	if got := h.Add("a", errFirst, true, begin); got != 30*time.Second {
+		t.Errorf("held down for %v", got)
+	}
+	checkDown(t, h, "a", errFirst, begin, 30*time.Second)
+	if got := h.Add("a", errNext, false, begin); got != 30*time.Second {
+		t.Errorf("the next failure holds down for %v", got)
+	}
+}
+
+func TestKeysFailApart(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	h.Add("a", errFirst, false, begin)
+	h.Add("a", errFirst, false, begin)
+	if got := h.Add("b", errNext, false, begin); got != time.Second {
+		t.Errorf("b is held down for %v", got)
+	}
+	h.Remove("b")
+	checkDown(t, h, "a", errFirst, begin, 2*time.Second)
+}
+
+func TestRemovedKeyMayTryAndItsNextFailureIsItsFirst(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	h.Remove("a")
+	h.Add("a", errFirst, true, begin)
+	h.Remove("a")
+	if err := h.Refuse("a", begin); err != nil {
+		t.Errorf("got %v", err)
+	}
+	if got := h.Add("a", errNext, false, begin); got != time.Second {
+		t.Errorf("held down for %v", got)
+	}
+}
+
+func TestClockSetBackEndsAHoldDown(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	h.Add("a", errFirst, true, begin)
+	for _, back := range []time.Duration{1, time.Second, 1000 * time.Hour} {
+		if err := h.Refuse("a", begin.Add(-back)); err != nil {
+			t.Errorf("set back by %v: got %v", back, err)
+		}
+	}
+}
+
+func TestFailureAfterTheClockWasSetBackHoldsDownTwiceAsLong(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	h.Add("a", errFirst, false, begin)
+	before := begin.Add(-time.Hour)
+	if got := h.Add("a", errNext, false, before); got != 2*time.Second {
+		t.Errorf("held down for %v", got)
+	}
+	if err := h.Refuse("a", before); err != errNext {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTenThousandFailuresAreRemembered(t *testing.T) {
+	h := queue.NewHoldDown[int]()
+	isDown := func(key int) bool { return h.Refuse(key, begin) != nil }
+	for key := range 10_000 {
+		h.Add(key, errFirst, true, begin)
+	}
+	h.Add(0, errNext, true, begin) // so it is not the oldest any more
+	if !isDown(1) {
+		t.Error("the oldest of 10,000 failures is not remembered")
+	}
+	h.Add(10_000, errFirst, true, begin)
+	for key, want := range map[int]bool{0: true, 1: false, 2: true, 9_999: true, 10_000: true} {
+		if isDown(key) != want {
+			t.Errorf("after 10,001 failures %d is held down: %v", key, !want)
+		}
+	}
+}
+
+// The race detector looks.
+func TestHoldDownIsSafeForConcurrentUse(t *testing.T) {
+	h := queue.NewHoldDown[int]()
+	var wg sync.WaitGroup
+	for key := range 8 {
+		wg.Go(func() {
+			h.Add(key, errFirst, false, begin)
+			_ = h.Refuse(0, begin)
+			h.Remove(key)
+		})
+	}
+	wg.Wait()
+}
