@@ -144,6 +144,7 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 // replace ends last, which Looker may still accept, and lets t inherit the past. mu is held.
 func (l *LRU) replace(last, t *Token, now int64) {
 	t.past = last.past.with(last, now)
+	last.past = nil // or each would keep all those before it in memory
 	last.retire(ended)
 	l.order.Remove(last)
 }
