@@ -1,0 +1,186 @@
+package token
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// model is an LRU that is plain and slow.
+type model struct {
+	size int
+	ids  map[Key]*modelID
+	used []Key // users, the last one used most recently
+}
+
+// modelID is an identity in the model.
+type modelID struct {
+	tokens      []*Token // the current one last
+	rejected    bool     // the current one
+	rejectedAt  time.Duration
+	hasRejected bool
+}
+
+func (m *model) use(key Key) {
+	m.used = slices.DeleteFunc(m.used, func(k Key) bool { return k == key })
+	if m.ids[key] != nil && key != service() {
+		m.used = append(m.used, key)
+	}
+}
+
+// leave takes an identity out, and returns what has to be ended.
+func (m *model) leave(key Key, now time.Duration) []*Token {
+	tokens := m.ids[key].tokens
+	delete(m.ids, key)
+	m.use(key)
+	return slices.DeleteFunc(tokens, func(t *Token) bool { return !alive(t, now) })
+}
+
+func alive(t *Token, now time.Duration) bool {
+	expiry := t.OAuth().Expiry.Sub(start)
+	return now < expiry+time.Minute
+}
+
+func (m *model) put(t *Token) (evicted Key) {
+	key := t.Key()
+	if m.ids[key] == nil {
+		if key != service() && len(m.used) == m.size {
+			evicted = m.used[0]
+		}
+		m.ids[key] = &modelID{}
+	}
+	m.ids[key].tokens = append(m.ids[key].tokens, t)
+	m.ids[key].rejected = false
+	m.use(key)
+	return evicted
+}
+
+func (m *model) invalidate(key Key, now time.Duration) bool {
+	id := m.ids[key]
+	if id == nil || id.rejected {
+		return false
+	}
+	sent := time.Duration(id.current().Sent() - at(0))
+	since := now - id.rejectedAt
+	if id.hasRejected && sent >= id.rejectedAt && since >= 0 && since < interval {
+		return false
+	}
+	id.rejected, id.hasRejected, id.rejectedAt = true, true, now
+	return true
+}
+
+func (id *modelID) current() *Token { return id.tokens[len(id.tokens)-1] }
+
+// check compares what the LRU says of a key with what the model does, without using it.
+func (m *model) check(t *testing.T, l *LRU, key Key, now time.Duration) {
+	t.Helper()
+	got, id := l.tokens.get(key), m.ids[key]
+	if id == nil {
+		if got != nil {
+			t.Fatalf("%v has a token", key)
+		}
+		return
+	}
+	if got != id.current() {
+		t.Fatalf("%v has %v, want %v", key, got, id.current())
+	}
+	if got.Invalidated() != id.rejected || got.Retired() != id.rejected {
+		t.Fatalf("%v's token is invalidated: %v", key, got.Invalidated())
+	}
+	for _, old := range id.tokens[:len(id.tokens)-1] {
+		if old.Invalidated() || !old.Retired() || old.Fresh(at(now)) {
+			t.Fatalf("a token is served after it was replaced")
+		}
+	}
+}
+
+func TestLRUIsLikeItsModel(t *testing.T) {
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		size := 1 + random.IntN(6)
+		l, m := NewLRU(size, 0), &model{size: size, ids: make(map[Key]*modelID)}
+		keys := append(collide(l.tokens, 10), service())
+		var now time.Duration
+		for range 300 {
+			// Seconds for the interval, an hour for tokens to die, and back.
+			now += []time.Duration{0, 3 * time.Second, time.Hour, -time.Second}[random.IntN(4)]
+			step(t, random, l, m, keys, now)
+			for _, key := range keys {
+				m.check(t, l, key, now)
+			}
+			if l.Len() != len(m.used) {
+				t.Fatalf("%d users have a token, want %d", l.Len(), len(m.used))
+			}
+		}
+	}
+}
+
+// step does one thing to the LRU and to its model.
+func step(
+	t *testing.T, random *rand.Rand, l *LRU, m *model, keys []Key, now time.Duration,
+) {
+	t.Helper()
+	key := keys[random.IntN(len(keys))]
+	id := m.ids[key]
+	switch random.IntN(10) {
+	default:
+		token := issue(key, now)
+		evicted := m.put(token)
+		left, ok := l.Put(token, at(now))
+		if !ok {
+			t.Fatal("Put refused a new token")
+		}
+		if evicted != (Key{}) {
+			checkLeft(t, left, evicted, Evicted, m.leave(evicted, now)...)
+		} else if left != nil {
+			t.Fatalf("%v was evicted", left.Key)
+		}
+	case 1: // puts one that the identity has or had
+		if id == nil {
+			break
+		}
+		token := id.tokens[random.IntN(len(id.tokens))]
+		current := token == id.current() && !id.rejected
+		if left, ok := l.Put(token, at(now)); ok != current || left != nil {
+			t.Fatalf("Put returned %v, %v, want nil, %v", left, ok, current)
+		}
+		if current {
+			m.use(key)
+		}
+	case 2:
+		var want *Token
+		if id != nil && !id.rejected {
+			want = id.current()
+		}
+		if got := l.Current(l.Slot(key)); got != want {
+			t.Fatalf("Current returned %v, want %v", got, want)
+		}
+		m.use(key)
+	case 3, 4:
+		name := ""
+		if id != nil {
+			name = id.current().OAuth().AccessToken
+		}
+		want := m.invalidate(key, now)
+		if got := l.Invalidate(key, name, interval, at(now)); got != want {
+			t.Fatalf("Invalidate returned %v", got)
+		}
+	case 5:
+		if left := l.Remove(key, at(now)); id != nil {
+			checkLeft(t, left, key, Removed, m.leave(key, now)...)
+		} else if left != nil {
+			t.Fatalf("%v left without being there", key)
+		}
+	case 6:
+		if random.IntN(10) > 0 {
+			break
+		}
+		for _, left := range l.RemoveUsers(at(now)) {
+			checkLeft(t, left, left.Key, Removed, m.leave(left.Key, now)...)
+		}
+		if len(m.used) > 0 {
+			t.Fatalf("%v did not leave", m.used)
+		}
+	}
+}
