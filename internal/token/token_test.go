@@ -74,6 +74,17 @@ func TestAccessTokenIsHeldOnce(t *testing.T) {
 	}
 }
 
+// Looker calls nearly all tokens that, and there may be a million.
+func TestTypeBearerNeedsNoMemory(t *testing.T) {
+	allocations := func(tokenType string) float64 {
+		r := Response{"secret", tokenType, start, time.Hour}
+		return testing.AllocsPerRun(100, func() { New(user(1), r) })
+	}
+	if bearer, other := allocations("Bearer"), allocations("bearer"); bearer >= other {
+		t.Errorf("a token costs %v allocations, and %v if its type is another one", bearer, other)
+	}
+}
+
 func TestResponseIsWhatTheTokenWasMadeOf(t *testing.T) {
 	berlin := time.FixedZone("", 3600)
 	for _, r := range []Response{
