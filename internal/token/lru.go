@@ -135,7 +135,8 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 		l.added.Add(1)
 	}
 	t.state = current
-	t.freshFor.Store(freshFor(t.life(), l.refreshBefore))
+	fresh := freshFor(t.life(), l.refreshBefore)
+	t.freshFor.Store(max(uint32(fresh/time.Millisecond), 1))
 	l.tokens.put(t)
 	l.touch(t)
 	return left, true

@@ -41,8 +41,8 @@ type Token struct {
 	sent int64 // when the login was sent, where the token's life starts
 
 	// freshFor is how long after sent the token is served without another thought, in
-	// milliseconds. It is 0 unless the token is current. Every copy of it is then known to be out
-	// of date.
+	// milliseconds. It is 0 unless the token is current: a copy of it is then known to be out of
+	// date.
 	freshFor atomic.Uint32
 
 	touched atomic.Uint32 // what LRU.added was when it was last moved to the front
@@ -123,13 +123,11 @@ func (t *Token) dead(now int64) bool { return now >= t.oauth.Expiry.Add(answerTi
 
 // freshFor is how long a token of this life is served before it ages. That begins refreshBefore
 // before it stops being usable, but takes no more than a quarter of its life, and is spread at
-// random over the first fifth of that time: tokens issued together are not refreshed together. It
-// is in milliseconds, at least one.
-func freshFor(life, refreshBefore time.Duration) uint32 {
+// random over the first fifth of that time: tokens issued together are not refreshed together.
+func freshFor(life, refreshBefore time.Duration) time.Duration {
 	end := usable(life)
 	window := min(refreshBefore, life/4, end)
-	fresh := end - window + rand.N(window/5+1)
-	return max(uint32(fresh/time.Millisecond), 1)
+	return end - window + rand.N(window/5+1)
 }
 
 // Retired reports whether t is not served, be it that it is not yet.

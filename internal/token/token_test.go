@@ -174,12 +174,12 @@ func TestTokenIsFreshUntilItAges(t *testing.T) {
 	for range 100 {
 		l := NewLRU(1, time.Minute)
 		token := put(t, l, issue(user(1), 0))
-		age := time.Duration(token.freshFor.Load())
+		age := time.Duration(token.freshFor.Load()) * time.Millisecond
 		if !token.Fresh(at(0)) || !token.Fresh(at(age-1)) || token.Fresh(at(age)) {
 			t.Fatalf("it is not fresh for %v", age)
 		}
 		usable := time.Hour - 10*time.Second
-		if age < usable-time.Minute || age > usable-time.Minute+12*time.Second {
+		if age < usable-time.Minute-time.Millisecond || age > usable-time.Minute+12*time.Second {
 			t.Fatalf("it ages after %v", age)
 		}
 	}
@@ -244,15 +244,15 @@ func TestHotFieldsOfATokenFillOneLineOfTheProcessorsCache(t *testing.T) {
 	}
 	const line = 64
 	var token Token
-	if n := unsafe.Sizeof(token); n%line != 0 || n > 192 {
-		t.Errorf("a token has %d bytes", n)
+	if n := unsafe.Sizeof(token); n <= 176 || n > 192 {
+		t.Errorf("a token has %d bytes, for which there is no room of three lines", n)
 	}
 	for name, end := range map[string]uintptr{
 		"slot":     unsafe.Offsetof(token.slot) + unsafe.Sizeof(token.slot),
-		"hash":     unsafe.Offsetof(token.hash) + unsafe.Sizeof(token.hash),
 		"sent":     unsafe.Offsetof(token.sent) + unsafe.Sizeof(token.sent),
 		"freshFor": unsafe.Offsetof(token.freshFor) + unsafe.Sizeof(token.freshFor),
 		"touched":  unsafe.Offsetof(token.touched) + unsafe.Sizeof(token.touched),
+		"token":    unsafe.Offsetof(token.oauth) + unsafe.Sizeof(token.oauth.AccessToken),
 	} {
 		if end > line {
 			t.Errorf("%s ends at byte %d", name, end)
