@@ -1,10 +1,10 @@
 package lookerauth_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,14 +16,18 @@ import (
 
 func TestAfterLoginRunsBeforeAnyoneGetsTheToken(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		afterLogin := func(ctx context.Context, userID string, client *http.Client) error {
+		afterLogin := func(ctx context.Context, login lookerauth.Login) error {
 			time.Sleep(time.Second)
-			want := userID
-			if userID == "" {
-				want = lookertest.ServiceAccountID
+			want := lookerauth.User("789")
+			if login.UserID == "" {
+				want = lookerauth.ServiceAccount()
 			}
-			answersContextAs(t, ctx, client, looker, want)
-			_, err := client.Get("https://elsewhere.example/")
+			if login.Identity != want {
+				t.Errorf("the login of user %q is said to be of %v", login.UserID, login.Identity)
+			}
+			id := cmp.Or(login.UserID, lookertest.ServiceAccountID)
+			answersContextAs(t, ctx, login.Client, looker, id)
+			_, err := login.Client.Get("https://elsewhere.example/")
 			checkError(t, err, lookerauth.ErrForeignOrigin)
 			return nil
 		}
@@ -36,7 +40,7 @@ func TestAfterLoginRunsBeforeAnyoneGetsTheToken(t *testing.T) {
 
 func TestAfterLoginThatTakesTooLongSaysSo(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		afterLogin := func(ctx context.Context, _ string, _ *http.Client) error {
+		afterLogin := func(ctx context.Context, _ lookerauth.Login) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -48,9 +52,9 @@ func TestAfterLoginThatTakesTooLongSaysSo(t *testing.T) {
 
 func TestAfterLoginsClientNeverLogsIn(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		afterLogin := func(_ context.Context, userID string, client *http.Client) error {
-			looker.Revoke(userID)
-			resp, err := client.Get(looker.URL + "/api/4.0/session")
+		afterLogin := func(_ context.Context, login lookerauth.Login) error {
+			looker.Revoke(login.UserID)
+			resp, err := login.Client.Get(looker.URL + "/api/4.0/session")
 			if err != nil {
 				return err
 			}
@@ -73,14 +77,14 @@ func TestFailedAfterLoginFailsTheLoginAndRevokesItsToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				var token string
-				afterLogin := func(ctx context.Context, _ string, client *http.Client) error {
-					answersContextAs(t, ctx, client, looker, lookertest.ServiceAccountID)
+				afterLogin := func(ctx context.Context, login lookerauth.Login) error {
+					answersContextAs(t, ctx, login.Client, looker, lookertest.ServiceAccountID)
 					return fail(token)
 				}
 				base := recordToken(looker.Transport(), &token)
 				cache := newCache(t, looker, withTransport(base), withAfterLogin(afterLogin))
 				_, err := cache.ServiceAccount().Token()
-				if op := loginError(t, err).Op; op != "login" {
+				if op := callError(t, err).Op; op != "login" {
 					t.Fatalf("got %v, want it to be of login, not of %s", err, op)
 				}
 				if name == "error" {

@@ -37,10 +37,10 @@ func New(cfg Config) (*Cache, error) {
 		sender: sender{origin.New(cfg.BaseURL), cfg.Transport},
 	}
 	root := cfg.BaseURL + "/api/" + cfg.APIVersion
-	service := c.tokens.Slot(serviceAccount().key)
+	service := c.tokens.Slot(ServiceAccount().key)
 	login := &login{
 		client:     looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now),
-		apiKey:     cfg.Credentials,
+		apiKey:     cfg.APIKey,
 		afterLogin: cfg.AfterLogin,
 		sender:     &c.sender,
 		logins:     queue.New(cfg.MaxConcurrentLogins, cfg.Clock),
@@ -57,7 +57,7 @@ func New(cfg Config) (*Cache, error) {
 	}
 	l := &lifecycle{
 		tokens:     c.tokens,
-		heldDown:   queue.NewHoldDown[identity](),
+		heldDown:   queue.NewHoldDown[Identity](),
 		issuer:     login,
 		queue:      login.logins,
 		clock:      cfg.Clock,
@@ -67,7 +67,7 @@ func New(cfg Config) (*Cache, error) {
 		background: &guard.Background{},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.logins = newGroup[identity, *outcome](l)
+	l.logins = newGroup[Identity, *outcome](l)
 	if cfg.Store != nil {
 		store := newBoundedStore(cfg.Store, cfg.Clock, cfg.LoginTimeout, c.events, l.background)
 		scope := fmt.Sprintf("%v %s %t", c.sender.origin, cfg.APIVersion, cfg.NonAssociative)
@@ -96,7 +96,7 @@ func (c *Cache) token(ctx context.Context, s *token.Slot) (*token.Token, error) 
 // lookUp returns the token of the Slot's identity, be it an aging one, which is refreshed then. If
 // there is none it waits for a login.
 func (c *Cache) lookUp(ctx context.Context, s *token.Slot, now int64) (*token.Token, error) {
-	who := identity{s.Key()}
+	who := Identity{s.Key()}
 	t := c.tokens.Current(s)
 	if t == nil || t.Expired(now) {
 		if err := validate(who); err != nil {
@@ -114,12 +114,15 @@ func (c *Cache) lookUp(ctx context.Context, s *token.Slot, now int64) (*token.To
 	return t, nil
 }
 
-// validate refuses an identity that cannot be one.
-func validate(who identity) error {
-	if who.isValid() {
-		return nil
+// validate refuses nobody, and whom nobody can be.
+func validate(who Identity) error {
+	switch {
+	case who == Identity{}:
+		return noIdentity()
+	case !who.isValid():
+		return fmt.Errorf("lookerauth: user %q: %w", who.userID(), ErrInvalidIdentity)
 	}
-	return fmt.Errorf("lookerauth: user %q: %w", who.userID(), ErrInvalidUserID)
+	return nil
 }
 
 // rejectionInterval is the least time between two logins of an identity that come from 401s: an
@@ -137,7 +140,7 @@ func (c *Cache) replace(
 
 // reject invalidates a token that Looker rejected.
 func (c *Cache) reject(ctx context.Context, s *token.Slot, rejected *token.Token) {
-	c.lifecycle.invalidate(ctx, identity{s.Key()}, rejected.OAuth().AccessToken, rejectionInterval)
+	c.lifecycle.invalidate(ctx, Identity{s.Key()}, rejected.OAuth().AccessToken, rejectionInterval)
 }
 
 // Stats returns the current figures. Each is exact; together they are no snapshot, as the Cache

@@ -93,13 +93,13 @@ func checkErrorSays(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// loginError is err as the *LoginError that it must be.
-func loginError(t *testing.T, err error) *lookerauth.LoginError {
+// callError is err as the *CallError that it must be.
+func callError(t *testing.T, err error) *lookerauth.CallError {
 	t.Helper()
-	var failed *lookerauth.LoginError
+	var failed *lookerauth.CallError
 	if !errors.As(err, &failed) {
-		t.Errorf("got %v, want a *LoginError", err)
-		return &lookerauth.LoginError{}
+		t.Errorf("got %v, want a *CallError", err)
+		return &lookerauth.CallError{}
 	}
 	return failed
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // Config says where Looker is, which API key to use and how to cache. BaseURL and the key (ClientID
-// and ClientSecret, or Credentials) are required; the zero value of everything else is its default.
+// and ClientSecret, or APIKey) are required; the zero value of everything else is its default.
 // [New] copies it: later changes have no effect.
 //
 // The functions and interfaces in it are called from several goroutines at once, and never with a
@@ -46,9 +46,9 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 
-	// Credentials, if set, is asked for the API key before each login instead, so that a rotated
-	// key is picked up; with a Store also before the first look in there.
-	Credentials func(ctx context.Context) (clientID, clientSecret string, err error)
+	// APIKey, if set, is asked for the API key before each login instead, so that a rotated key is
+	// picked up; with a Store also before the first look in there.
+	APIKey func(ctx context.Context) (APIKey, error)
 
 	// NonAssociative asks login_user for associative=false: Looker then attributes activity to
 	// the user acted as, not to the service account. Looker dropped the parameter from later
@@ -88,11 +88,10 @@ type Config struct {
 	StoreKeys [][]byte
 
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace,
-	// say. userID is "" for the service account; client is authorized with the new token. An error
-	// from it fails the login, and the token is logged out. It must not ask the Cache for the same
-	// identity, nor, for the service account, for any: that would wait for itself. With a Store
-	// it runs in the process that logs in.
-	AfterLogin func(ctx context.Context, userID string, client *http.Client) error
+	// say. An error from it fails the login, and the token is logged out. It must not ask the
+	// Cache for the same identity, nor, for the service account, for any: that would wait for
+	// itself. With a Store it runs in the process that logs in.
+	AfterLogin func(ctx context.Context, login Login) error
 
 	// Transport carries login, login_user and logout, and the requests of every [Transport] that
 	// was given no base; [http.DefaultTransport] if nil. It must not follow redirects, as an
@@ -119,11 +118,9 @@ func (cfg Config) withDefaults() Config {
 	if cfg.APIVersion == "" {
 		cfg.APIVersion = "4.0"
 	}
-	if cfg.Credentials == nil {
-		clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
-		cfg.Credentials = func(context.Context) (string, string, error) {
-			return clientID, clientSecret, nil
-		}
+	if cfg.APIKey == nil {
+		key := APIKey{cfg.ClientID, cfg.ClientSecret}
+		cfg.APIKey = func(context.Context) (APIKey, error) { return key, nil }
 	}
 	if cfg.MaxUsers == 0 {
 		cfg.MaxUsers = 10_000
@@ -158,7 +155,7 @@ func (cfg Config) validate() error {
 	if !slices.Contains([]string{"", "3.0", "3.1", "4.0"}, cfg.APIVersion) {
 		bad("APIVersion is %q: use 4.0, 3.1 or 3.0", cfg.APIVersion)
 	}
-	if cfg.Credentials == nil {
+	if cfg.APIKey == nil {
 		if err := validateKeyPart(cfg.ClientID); err != nil {
 			bad("ClientID %w", err)
 		}

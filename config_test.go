@@ -58,7 +58,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"http allowed": {func(cfg *lookerauth.Config) {
 			cfg.BaseURL, cfg.AllowHTTP = "http://looker.example", true
 		}, ""},
-		"credentials instead of a key": {withCredentials(func() (string, string, error) {
+		"credentials instead of a key": {withAPIKey(func() (string, string, error) {
 			return "", "", nil
 		}), ""},
 

@@ -39,18 +39,18 @@
 //
 // [Config.Logger] gets an event for what happens to tokens. Messages, levels and attributes are
 // stable; each message begins with "lookerauth: ". Production can run at Info without noise.
-// user_id is "" for the service account.
+// identity is what [Identity.String] returns.
 //
-//	DEBUG  logged in                    user_id, life
-//	DEBUG  token refreshed              user_id, life   it replaced one that was usable yet
-//	DEBUG  token taken from the store   user_id
-//	WARN   login failed                 user_id, error, hold_down   no other is tried until then
-//	INFO   token rejected               user_id         by a 401, or by Invalidate
-//	DEBUG  request replayed             user_id         with the token that replaced it
-//	DEBUG  user evicted                 user_id         MaxUsers others were used more recently
-//	DEBUG  token discarded              user_id         by Logout, Close or AfterLogin
-//	DEBUG  logged out                   user_id
-//	WARN   logout failed                user_id, error
+//	DEBUG  logged in                    identity, life
+//	DEBUG  token refreshed              identity, life  it replaced one that was usable yet
+//	DEBUG  token taken from the store   identity
+//	WARN   login failed                 identity, error, hold_down   no other is tried until then
+//	INFO   token rejected               identity        by a 401, or by Invalidate
+//	DEBUG  request replayed             identity        with the token that replaced it
+//	DEBUG  user evicted                 identity        MaxUsers others were used more recently
+//	DEBUG  token discarded              identity        by Logout, Close or AfterLogin
+//	DEBUG  logged out                   identity
+//	WARN   logout failed                identity, error
 //	WARN   store failed                 error           it is left alone for a while
 //	INFO   store works again
 //	WARN   stored value does not open   error           only the first one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,8 +13,8 @@ import (
 
 // The errors that callers tell apart with errors.Is. Each says what to do about it.
 var (
-	// ErrBadCredentials: login refused the API key. Looker answers 404 to a wrong key, not 401.
-	ErrBadCredentials = errors.New("the API key was refused: " +
+	// ErrBadAPIKey: login refused the API key. Looker answers 404 to a wrong key, not 401.
+	ErrBadAPIKey = errors.New("the API key was refused: " +
 		"check the client id and the client secret, and that they are not swapped")
 
 	// ErrForbidden: login_user refused, because the service account may not act as this user.
@@ -27,7 +28,7 @@ var (
 		"use the id that Looker gave the user, not an email address or an external id")
 
 	// ErrRateLimited: Looker answered 429, or did so a moment ago and the pause it asked for is
-	// longer than Config.LoginTimeout allows. LoginError.RetryAfter says how long to wait.
+	// longer than Config.LoginTimeout allows. CallError.RetryAfter says how long to wait.
 	ErrRateLimited = errors.New("too many logins: Looker asks for a pause")
 
 	// ErrNotLooker: something other than a Looker API answered, such as a proxy, a login page or
@@ -35,15 +36,15 @@ var (
 	ErrNotLooker = errors.New("the answer did not come from a Looker API: check the base URL " +
 		"(the API of a self-hosted Looker has a port of its own, usually 19999)")
 
-	// ErrInvalidUserID: the user id is "", "." or "..", has a control character, or is longer
-	// than 255 bytes. No call is made.
-	ErrInvalidUserID = errors.New("invalid user id: it must have 1 to 255 bytes, " +
+	// ErrInvalidIdentity: nobody can have this user id. It is "", "." or "..", has a control
+	// character, or is longer than 255 bytes. No call is made.
+	ErrInvalidIdentity = errors.New("invalid user id: it must have 1 to 255 bytes, " +
 		`no control character, and not be "." or ".."`)
 
-	// ErrNoIdentity: a request went through [Cache.Transport], and its context names neither a
-	// user nor the service account.
-	ErrNoIdentity = errors.New("the request's context names no identity: " +
-		"use WithUser or WithServiceAccount")
+	// ErrNoIdentity: nobody was named. A request went through [Cache.Transport], and its context
+	// names no identity; or the zero [Identity] was used.
+	ErrNoIdentity = errors.New("no identity: name a user or the service account, " +
+		"in a request's context with WithUser or WithServiceAccount")
 
 	// ErrForeignOrigin: a request was made straight to a place that is not below the
 	// Config.BaseURL. It was not sent.
@@ -54,19 +55,19 @@ var (
 	ErrClosed = errors.New("the cache is closed: close it only when nothing uses it any more")
 )
 
-// LoginError says which of Looker's calls failed, for whom, and what came back. It holds no key and
-// no token, and may be logged. Everyone who waited for the same login gets the same *LoginError:
+// CallError says which call of ours to Looker failed, for whom, and what came back. It holds no key
+// and no token, and may be logged. Everyone who waited for the same login gets the same *CallError:
 // treat it as read-only.
-type LoginError struct {
+type CallError struct {
 	Op         string        // "login", "login_user" or "logout"
-	UserID     string        // "" for the service account
+	Identity   Identity      // whose token it was about
 	StatusCode int           // of the answer; 0 if none came
 	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if none
 	RetryAfter time.Duration // from a 429; 0 if Looker did not say
 	Err        error         // the cause, which errors.Is and errors.As see; may be nil
 }
 
-// The values of LoginError.Op.
+// The values of CallError.Op.
 const (
 	opLogin     = "login"
 	opLoginUser = "login_user"
@@ -74,7 +75,7 @@ const (
 )
 
 // loginOp is the call that logs this identity in.
-func loginOp(who identity) string {
+func loginOp(who Identity) string {
 	if who.isUser() {
 		return opLoginUser
 	}
@@ -82,11 +83,11 @@ func loginOp(who identity) string {
 }
 
 // Error gives the whole story on one line.
-func (e *LoginError) Error() string {
+func (e *CallError) Error() string {
 	var b strings.Builder
 	b.WriteString("lookerauth: " + e.Op)
-	if e.UserID != "" {
-		b.WriteString(" " + printable(e.UserID))
+	if e.Identity.isUser() {
+		b.WriteString(" " + printable(e.Identity.userID()))
 	}
 	if e.StatusCode != 0 {
 		fmt.Fprintf(&b, ": looker answered %d", e.StatusCode)
@@ -104,10 +105,16 @@ func (e *LoginError) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *LoginError) Unwrap() error { return e.Err }
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Timeout reports whether the call failed because it took too long, as a [net.Error] does.
+func (e *CallError) Timeout() bool {
+	var cause net.Error
+	return errors.As(e.Err, &cause) && cause.Timeout()
+}
 
 // permanent reports whether the same call would be refused until somebody changes something.
-func (e *LoginError) permanent() bool {
+func (e *CallError) permanent() bool {
 	switch e.StatusCode {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
 		return true
@@ -117,22 +124,43 @@ func (e *LoginError) permanent() bool {
 
 // temporary reports whether the same call may well succeed in a moment: nothing answered, or
 // Looker is overloaded.
-func (e *LoginError) temporary() bool {
+func (e *CallError) temporary() bool {
 	return e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests ||
 		errors.Is(e.Err, errNoAnswer)
+}
+
+// isRejection reports whether a call failed because Looker rejected the token that it came with.
+func isRejection(err error) bool {
+	var failed *CallError
+	return errors.As(err, &failed) && failed.StatusCode == http.StatusUnauthorized
 }
 
 // errNoAnswer marks a call that was sent and got no complete answer.
 var errNoAnswer = errors.New("no answer")
 
-// asLoginError returns err as it is if it is a *LoginError, and wrapped in one if it comes from
+// asCallError returns err as it is if it is a *CallError, and wrapped in one if it comes from
 // code of the user's that broke.
-func asLoginError(err error, op, userID string) error {
-	var failed *LoginError
+func asCallError(err error, op string, who Identity) error {
+	var failed *CallError
 	if errors.As(err, &failed) {
 		return err
 	}
-	return &LoginError{Op: op, UserID: userID, Err: err}
+	return &CallError{Op: op, Identity: who, Err: err}
+}
+
+// serviceError is what a user's login fails with if the service account has no token. If the wait
+// for it was cut short, it says why, which the context's own error does not.
+func serviceError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &CallError{Op: opLogin, Identity: ServiceAccount(), Err: context.Cause(ctx)}
+	}
+	return err
+}
+
+// noKey is the error of a login for which there was no API key.
+func noKey(err error) *CallError {
+	err = fmt.Errorf("no API key: %w", err)
+	return &CallError{Op: opLogin, Identity: ServiceAccount(), Err: err}
 }
 
 // tooLate is why a call of ours was given up.
@@ -140,6 +168,9 @@ func tooLate(timeout time.Duration) error {
 	const late = "not done within LoginTimeout, %v (is Looker reachable at the base URL?): %w"
 	return fmt.Errorf(late, timeout, context.DeadlineExceeded)
 }
+
+// noIdentity is what using nobody gets.
+func noIdentity() error { return fmt.Errorf("lookerauth: %w", ErrNoIdentity) }
 
 // closedError is what every call gets once the Cache is closed.
 func closedError() error { return fmt.Errorf("lookerauth: %w", ErrClosed) }

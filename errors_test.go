@@ -115,8 +115,8 @@ func TestMistakesOfRequestsAreExplained(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		for url, want := range map[string]string{
-			looker.URL: "the request's context names no identity: " +
-				"use WithUser or WithServiceAccount",
+			looker.URL: "no identity: name a user or the service account, " +
+				"in a request's context with WithUser or WithServiceAccount",
 			"https://looker.example/": "the request leads away from the base URL, " +
 				"and was not sent: use another http.Client for other hosts",
 		} {
@@ -140,15 +140,16 @@ func TestUnreachableLookerIsExplained(t *testing.T) {
 	})
 }
 
-func TestLoginErrorReadsAsASentence(t *testing.T) {
+func TestCallErrorReadsAsASentence(t *testing.T) {
 	notFound, rateLimited := lookerauth.ErrUserNotFound, lookerauth.ErrRateLimited
-	for want, err := range map[string]*lookerauth.LoginError{
+	for want, err := range map[string]*lookerauth.CallError{
 		`login_user 789: looker answered 404 ("Not found"): ` + notFound.Error(): {
-			Op: "login_user", UserID: "789", StatusCode: 404, Message: "Not found", Err: notFound,
+			Op: "login_user", Identity: lookerauth.User("789"),
+			StatusCode: 404, Message: "Not found", Err: notFound,
 		},
 		`login_user "a\nb": looker answered 429, retry after 1m0s: ` + rateLimited.Error(): {
-			Op: "login_user", UserID: "a\nb", StatusCode: 429, RetryAfter: time.Minute,
-			Err: rateLimited,
+			Op: "login_user", Identity: lookerauth.User("a\nb"),
+			StatusCode: 429, RetryAfter: time.Minute, Err: rateLimited,
 		},
 		`login: looker answered 400 (invalid)`: {
 			Op: "login", StatusCode: 400, Message: "invalid",
@@ -164,7 +165,7 @@ func TestLongMessageIsCutBetweenCharacters(t *testing.T) {
 		refused := lookertest.Fault{Status: 400, Body: `{"message":"` + message + `"}`}
 		looker.Fail(lookertest.Login, 1, refused)
 		_, err := newCache(t, looker).ServiceAccount().Token()
-		if got := loginError(t, err).Message; got != message[:199]+"…" {
+		if got := callError(t, err).Message; got != message[:199]+"…" {
 			t.Errorf("got %q", got)
 		}
 	})

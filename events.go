@@ -107,64 +107,64 @@ func (h *heldLines) release() []line {
 	return h.lines
 }
 
-func userID(who identity) slog.Attr { return slog.String("user_id", who.userID()) }
-func because(err error) slog.Attr   { return slog.Any("error", err) }
+func whose(who Identity) slog.Attr { return slog.Any("identity", who) }
+func because(err error) slog.Attr  { return slog.Any("error", err) }
 
-func (e *events) loggedIn(ctx context.Context, who identity, life time.Duration) {
+func (e *events) loggedIn(ctx context.Context, who Identity, life time.Duration) {
 	e.logins.Add(1)
-	e.log(ctx, slog.LevelDebug, "logged in", userID(who), slog.Duration("life", life))
+	e.log(ctx, slog.LevelDebug, "logged in", whose(who), slog.Duration("life", life))
 }
 
 // refreshed is a login that replaced a token which could still be used.
-func (e *events) refreshed(ctx context.Context, who identity, life time.Duration) {
+func (e *events) refreshed(ctx context.Context, who Identity, life time.Duration) {
 	e.logins.Add(1)
 	e.refreshes.Add(1)
-	e.log(ctx, slog.LevelDebug, "token refreshed", userID(who), slog.Duration("life", life))
+	e.log(ctx, slog.LevelDebug, "token refreshed", whose(who), slog.Duration("life", life))
 }
 
-func (e *events) takenFromStore(ctx context.Context, who identity) {
+func (e *events) takenFromStore(ctx context.Context, who Identity) {
 	e.storeHits.Add(1)
-	e.log(ctx, slog.LevelDebug, "token taken from the store", userID(who))
+	e.log(ctx, slog.LevelDebug, "token taken from the store", whose(who))
 }
 
 // loginFailed is a login that may not be tried again before holdDown has passed.
 func (e *events) loginFailed(
-	ctx context.Context, who identity, err error, holdDown time.Duration,
+	ctx context.Context, who Identity, err error, holdDown time.Duration,
 ) {
 	e.failedLogins.Add(1)
 	e.log(ctx, slog.LevelWarn, "login failed",
-		userID(who), because(err), slog.Duration("hold_down", holdDown))
+		whose(who), because(err), slog.Duration("hold_down", holdDown))
 }
 
 // joined is a caller who has waited for a login that another one had started.
 func (e *events) joined() { e.sharedLogins.Add(1) }
 
-func (e *events) invalidated(ctx context.Context, who identity) {
+func (e *events) invalidated(ctx context.Context, who Identity) {
 	e.rejections.Add(1)
-	e.log(ctx, slog.LevelInfo, "token rejected", userID(who))
+	e.log(ctx, slog.LevelInfo, "token rejected", whose(who))
 }
 
-func (e *events) replayed(ctx context.Context, who identity) {
+func (e *events) replayed(ctx context.Context, who Identity) {
 	e.replays.Add(1)
-	e.log(ctx, slog.LevelDebug, "request replayed", userID(who))
+	e.log(ctx, slog.LevelDebug, "request replayed", whose(who))
 }
 
-func (e *events) evicted(ctx context.Context, who identity) {
+func (e *events) evicted(ctx context.Context, who Identity) {
 	e.evictions.Add(1)
-	e.log(ctx, slog.LevelDebug, "user evicted", userID(who))
+	e.log(ctx, slog.LevelDebug, "user evicted", whose(who))
 }
 
-func (e *events) discarded(ctx context.Context, who identity) {
-	e.log(ctx, slog.LevelDebug, "token discarded", userID(who))
+func (e *events) discarded(ctx context.Context, who Identity) {
+	e.log(ctx, slog.LevelDebug, "token discarded", whose(who))
 }
 
-func (e *events) loggedOut(ctx context.Context, who identity) {
+func (e *events) loggedOut(ctx context.Context, who Identity) {
 	e.logouts.Add(1)
-	e.log(ctx, slog.LevelDebug, "logged out", userID(who))
+	e.log(ctx, slog.LevelDebug, "logged out", whose(who))
 }
 
-func (e *events) logoutFailed(ctx context.Context, who identity, err error) {
-	e.log(ctx, slog.LevelWarn, "logout failed", userID(who), because(err))
+func (e *events) logoutFailed(ctx context.Context, who Identity, err error) {
+	e.log(ctx, slog.LevelWarn, "logout failed", whose(who), because(err))
 }
 
 // storeFailed is an operation of the Store; it is logged if it is the first one of an outage.

@@ -27,62 +27,64 @@ var events = []struct {
 	attrs   map[string]string // "error" may have more around it
 	happens func(t *testing.T, looker *lookertest.Server, log option)
 }{
-	{slog.LevelDebug, "logged in", map[string]string{"user_id": "789", "life": "1h0m0s"},
+	{slog.LevelDebug, "logged in", map[string]string{"identity": "user:789", "life": "1h0m0s"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			accessToken(t, newCache(t, looker, log).User("789"))
 		}},
-	{slog.LevelDebug, "token refreshed", map[string]string{"user_id": "789", "life": "1h0m0s"},
+	{slog.LevelDebug, "token refreshed",
+		map[string]string{"identity": "user:789", "life": "1h0m0s"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			user := newCache(t, looker, log).User("789")
 			accessToken(t, user)
 			time.Sleep(59 * time.Minute)
 			accessToken(t, user)
 		}},
-	{slog.LevelDebug, "token taken from the store", map[string]string{"user_id": "789"},
+	{slog.LevelDebug, "token taken from the store", map[string]string{"identity": "user:789"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			for _, cache := range newFleet(t, looker, 2, withStore(newMemoryStore()), log) {
 				accessToken(t, cache.User("789"))
 			}
 		}},
 	{slog.LevelWarn, "login failed",
-		map[string]string{"user_id": "789", "error": "Forbidden", "hold_down": "30s"},
+		map[string]string{"identity": "user:789", "error": "Forbidden", "hold_down": "30s"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			looker.SetAdmin(false)
 			failsWith(t, newCache(t, looker, log).User("789"), lookerauth.ErrForbidden)
 		}},
-	{slog.LevelInfo, "token rejected", map[string]string{"user_id": "789"},
+	{slog.LevelInfo, "token rejected", map[string]string{"identity": "user:789"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			invalidate(t, newCache(t, looker, log).User("789"))
 		}},
-	{slog.LevelDebug, "request replayed", map[string]string{"user_id": "789"},
+	{slog.LevelDebug, "request replayed", map[string]string{"identity": "user:789"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			user := newCache(t, looker, log).User("789")
 			accessToken(t, user)
 			looker.Revoke("789")
 			answersAs(t, user.Client(), looker, "789")
 		}},
-	{slog.LevelDebug, "user evicted", map[string]string{"user_id": "0"},
+	{slog.LevelDebug, "user evicted", map[string]string{"identity": "user:0"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			useUsers(t, newCache(t, looker, maxUsers(1), log), 2)
 		}},
-	{slog.LevelDebug, "token discarded", map[string]string{"user_id": ""},
+	{slog.LevelDebug, "token discarded", map[string]string{"identity": "service_account"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			no := errors.New("no")
 			refuse := afterLogin(func() error { return no })
 			failsWith(t, newCache(t, looker, refuse, log).ServiceAccount(), no)
 		}},
-	{slog.LevelDebug, "logged out", map[string]string{"user_id": "789"},
+	{slog.LevelDebug, "logged out", map[string]string{"identity": "user:789"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			user := newCache(t, looker, log).User("789")
 			accessToken(t, user)
 			logOut(t, user)
 		}},
-	{slog.LevelWarn, "logout failed", map[string]string{"user_id": "789", "error": "Forbidden"},
+	{slog.LevelWarn, "logout failed",
+		map[string]string{"identity": "user:789", "error": "Forbidden"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			user := newCache(t, looker, log).User("789")
 			accessToken(t, user)
 			looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
-			loginError(t, user.Logout(t.Context()))
+			callError(t, user.Logout(t.Context()))
 		}},
 	{slog.LevelWarn, "store failed", map[string]string{"error": "connection refused"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
@@ -220,14 +222,14 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
 		_ = cache.Close(t.Context())
 
-		log.check(t, "DEBUG lookerauth: logged in user_id= life=20m0s\n", 1)
-		log.check(t, "DEBUG lookerauth: logged in user_id=1 life=20m0s\n", 1)
-		log.check(t, "DEBUG lookerauth: logged in user_id=2 life=20m0s\n", 1)
-		log.check(t, "WARN lookerauth: login failed user_id=3 error=", 2)
+		log.check(t, "DEBUG lookerauth: logged in identity=service_account life=20m0s\n", 1)
+		log.check(t, "DEBUG lookerauth: logged in identity=user:1 life=20m0s\n", 1)
+		log.check(t, "DEBUG lookerauth: logged in identity=user:2 life=20m0s\n", 1)
+		log.check(t, "WARN lookerauth: login failed identity=user:3 error=", 2)
 		log.check(t, " hold_down=1s\n", 1)
 		log.check(t, " hold_down=2s\n", 1)
-		log.check(t, "DEBUG lookerauth: logged out user_id=", 2) // of whom, is Looker's choice
-		log.check(t, "WARN lookerauth: logout failed user_id=", 1)
+		log.check(t, "DEBUG lookerauth: logged out identity=", 2) // of whom, is Looker's choice
+		log.check(t, "WARN lookerauth: logout failed identity=", 1)
 		log.check(t, "INFO lookerauth: closed users=2 failed=1\n", 1)
 		if n := len(log.all()); n != 9 {
 			t.Errorf("%d events, want 9:\n%v", n, &log)

@@ -112,14 +112,14 @@ func ExampleConfig_afterLogin() {
 	ctx := context.Background()
 	cfg := looker.Config()
 
-	cfg.AfterLogin = func(ctx context.Context, userID string, client *http.Client) error {
+	cfg.AfterLogin = func(ctx context.Context, login lookerauth.Login) error {
 		body := strings.NewReader(`{"workspace_id":"dev"}`)
 		url := cfg.BaseURL + "/api/4.0/session"
 		req, err := http.NewRequestWithContext(ctx, http.MethodPatch, url, body)
 		if err != nil {
 			return err
 		}
-		resp, err := client.Do(req)
+		resp, err := login.Client.Do(req)
 		if err != nil {
 			return err
 		}

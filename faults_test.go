@@ -250,8 +250,9 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 	defer d.mu.Unlock()
 	var userID string
 	event.Attrs(func(attr slog.Attr) bool {
-		if attr.Key == "user_id" {
-			userID = attr.Value.String()
+		who, ok := attr.Value.Any().(lookerauth.Identity)
+		if ok && who != lookerauth.ServiceAccount() {
+			userID = strings.TrimPrefix(who.String(), "user:")
 		}
 		return true
 	})

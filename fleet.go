@@ -30,7 +30,7 @@ type fleet struct {
 }
 
 func (f *fleet) issue(
-	ctx context.Context, who identity, b budget, last *token.Token,
+	ctx context.Context, who Identity, b budget, last *token.Token,
 ) (issued, error) {
 	// Finding the account out is the service account's to do, and to be held down for.
 	if who.isUser() && f.login.clientID.Load() == nil {
@@ -40,8 +40,7 @@ func (f *fleet) issue(
 	}
 	name, err := f.name(ctx, who)
 	if err != nil {
-		err = &LoginError{Op: opLogin, Err: fmt.Errorf("no API key: %w", err)}
-		return issued{}, serviceError(ctx, err)
+		return issued{}, serviceError(ctx, noKey(err))
 	}
 	if t := f.take(ctx, who, name, last); t != nil {
 		return issued{t, true}, nil
@@ -64,8 +63,8 @@ func (f *fleet) issue(
 }
 
 // name is where the identity's token is stored.
-func (f *fleet) name(ctx context.Context, who identity) (string, error) {
-	clientID, err := f.login.account(ctx)
+func (f *fleet) name(ctx context.Context, who Identity) (string, error) {
+	clientID, err := f.account(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -73,10 +72,22 @@ func (f *fleet) name(ctx context.Context, who identity) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
+// account returns the client id of the API key that is in use, and asks for one if none is known.
+func (f *fleet) account(ctx context.Context) (clientID string, err error) {
+	if known := f.login.clientID.Load(); known != nil {
+		return *known, nil
+	}
+	key, err := f.login.apiKey(ctx)
+	if err == nil {
+		f.login.clientID.Store(&key.ClientID)
+	}
+	return key.ClientID, err
+}
+
 // take returns the stored token if it is usable and newer than the last one that was seen here. A
 // stored one that was rejected here is removed.
 func (f *fleet) take(
-	ctx context.Context, who identity, name string, last *token.Token,
+	ctx context.Context, who Identity, name string, last *token.Token,
 ) *token.Token {
 	if f.store.resting() {
 		return nil
@@ -104,7 +115,7 @@ func (f *fleet) take(
 
 // put stores a new token for as long as it lives. It is named anew: the login may have found
 // another API key.
-func (f *fleet) put(ctx context.Context, who identity, t *token.Token) {
+func (f *fleet) put(ctx context.Context, who Identity, t *token.Token) {
 	name, err := f.name(ctx, who)
 	r := t.Response()
 	ttl := r.Life - wallTime(f.clock).Sub(r.Sent)
@@ -116,7 +127,7 @@ func (f *fleet) put(ctx context.Context, who identity, t *token.Token) {
 
 // revoke also takes the stored token out, if it is one of these, or any with all.
 func (f *fleet) revoke(
-	ctx context.Context, who identity, tokens []*token.Token, all bool,
+	ctx context.Context, who Identity, tokens []*token.Token, all bool,
 ) error {
 	stored, err := f.remove(ctx, who, func(r token.Response) bool {
 		return all || slices.ContainsFunc(tokens, isToken(r))
@@ -129,7 +140,7 @@ func (f *fleet) revoke(
 
 // release lets the tokens be, as other processes may use them. One that was invalidated here is
 // only taken out of the Store: another process's requests may go well with it.
-func (f *fleet) release(ctx context.Context, who identity, tokens []*token.Token) error {
+func (f *fleet) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	tokens = slices.DeleteFunc(tokens, func(t *token.Token) bool { return !t.Invalidated() })
 	if len(tokens) == 0 {
 		return nil
@@ -146,7 +157,7 @@ func isToken(r token.Response) func(*token.Token) bool {
 
 // remove takes the identity's stored token out, if which says so, and returns it.
 func (f *fleet) remove(
-	ctx context.Context, who identity, which func(token.Response) bool,
+	ctx context.Context, who Identity, which func(token.Response) bool,
 ) (removed *token.Response, err error) {
 	var name string
 	err = <-guard.Run(func() (err error) {

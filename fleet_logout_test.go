@@ -62,9 +62,9 @@ func TestLoginUnderWayDoesNotReachTheStoreAfterLogout(t *testing.T) {
 	})
 }
 
-func TestLogoutSurvivesBrokenCredentials(t *testing.T) {
+func TestLogoutSurvivesABrokenAPIKey(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		broken := withCredentials(func() (string, string, error) { panic("oh") })
+		broken := withAPIKey(func() (string, string, error) { panic("oh") })
 		cache := newCache(t, looker, withStore(newMemoryStore()), broken)
 		checkErrorSays(t, cache.User("789").Logout(t.Context()), "panicked")
 	})

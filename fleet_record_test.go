@@ -160,7 +160,7 @@ func TestNoTokenOfTheOldKeyIsStoredUnderTheNewOne(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, key := newMemoryStore(), looker.Config()
 		clientID := key.ClientID
-		changing := withCredentials(func() (string, string, error) {
+		changing := withAPIKey(func() (string, string, error) {
 			return clientID, key.ClientSecret, nil
 		})
 		cache := newCache(t, looker, withStore(store), changing)
@@ -181,7 +181,7 @@ func TestNoTokenOfTheOldKeyIsStoredUnderTheNewOne(t *testing.T) {
 func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store, cfg, asked := newMemoryStore(), looker.Config(), 0
-		rotating := withCredentials(func() (string, string, error) {
+		rotating := withAPIKey(func() (string, string, error) {
 			asked++
 			if asked == 1 {
 				return "old", "key", nil
@@ -195,6 +195,6 @@ func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) 
 				asked)
 		}
 		old := newCache(t, looker, withStore(store), withKey("old", "key"))
-		failsWith(t, old.ServiceAccount(), lookerauth.ErrBadCredentials)
+		failsWith(t, old.ServiceAccount(), lookerauth.ErrBadAPIKey)
 	})
 }

@@ -247,10 +247,10 @@ func TestTokenOfAClockThatIsAheadIsTaken(t *testing.T) {
 	})
 }
 
-func TestFailingCredentialsAreHeldDown(t *testing.T) {
+func TestFailingAPIKeyIsHeldDown(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		sealed, asked := errors.New("the vault is sealed"), 0
-		vault := withCredentials(func() (string, string, error) {
+		vault := withAPIKey(func() (string, string, error) {
 			asked++
 			return "", "", sealed
 		})

@@ -20,21 +20,21 @@ type endings struct {
 	ended []*token.Token // guarded by mu
 }
 
-func (e *endings) revoke(_ context.Context, _ identity, tokens []*token.Token, _ bool) error {
+func (e *endings) revoke(_ context.Context, _ Identity, tokens []*token.Token, _ bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = append(e.ended, tokens...)
 	return nil
 }
 
-func (e *endings) release(ctx context.Context, who identity, tokens []*token.Token) error {
+func (e *endings) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	return e.revoke(ctx, who, tokens, false)
 }
 
 // A login that finds a token may lose it before its end. Whoever invalidated it sees to what
 // becomes of it: others have it, in this process or, through the Store, in other ones.
 func TestTokenThatALoginFoundIsNotEndedByIt(t *testing.T) {
-	who, now := user("789"), time.Now()
+	who, now := User("789"), time.Now()
 	remove := func(l *lifecycle, _ *token.Token) { l.tokens.Remove(who.key, now.UnixNano()) }
 	for name, tt := range map[string]struct {
 		lose func(l *lifecycle, found *token.Token)
@@ -51,7 +51,7 @@ func TestTokenThatALoginFoundIsNotEndedByIt(t *testing.T) {
 			ends := &endings{}
 			l := &lifecycle{
 				tokens:     token.NewLRU(10, time.Minute),
-				heldDown:   queue.NewHoldDown[identity](),
+				heldDown:   queue.NewHoldDown[Identity](),
 				issuer:     ends,
 				clock:      clock.New(),
 				timeout:    time.Minute,

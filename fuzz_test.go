@@ -50,7 +50,7 @@ func FuzzTokenAnswer(f *testing.F) {
 			}
 			return
 		}
-		failed := loginError(t, err)
+		failed := callError(t, err)
 		if failed.StatusCode != status || len(failed.Message) > 210 {
 			t.Errorf("%d %q became %#v", status, body, err)
 		}
@@ -75,7 +75,7 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 		_, err := fuzzCache(t, "https://looker.example", handle).ServiceAccount().Token()
 		checkError(t, err, lookerauth.ErrRateLimited)
-		if got, want := loginError(t, err).RetryAfter, retryAfter(header); got != want {
+		if got, want := callError(t, err).RetryAfter, retryAfter(header); got != want {
 			t.Errorf("%q became %v, want %v", header, got, want)
 		}
 	})
@@ -116,7 +116,7 @@ func FuzzUserID(f *testing.F) {
 		}
 		_, err := fuzzCache(t, "https://looker.example/bi", handle).User(userID).Token()
 		if err != nil {
-			if !errors.Is(err, lookerauth.ErrInvalidUserID) || len(sent) != 0 {
+			if !errors.Is(err, lookerauth.ErrInvalidIdentity) || len(sent) != 0 {
 				t.Errorf("%q: %v, %d calls", userID, err, len(sent))
 			}
 			return

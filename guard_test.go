@@ -23,9 +23,9 @@ var plants = map[string]func(cfg *lookerauth.Config, before func()){
 			return base.RoundTrip(req)
 		})
 	},
-	"Credentials": func(cfg *lookerauth.Config, before func()) {
+	"APIKey": func(cfg *lookerauth.Config, before func()) {
 		clientID, clientSecret := cfg.ClientID, cfg.ClientSecret
-		withCredentials(func() (string, string, error) {
+		withAPIKey(func() (string, string, error) {
 			before()
 			return clientID, clientSecret, nil
 		})(cfg)
@@ -58,7 +58,7 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 					}).ServiceAccount()
 					together(10, func(int) {
 						_, err := service.Token()
-						if strings.Contains(loginError(t, err).Error(), secret) {
+						if strings.Contains(callError(t, err).Error(), secret) {
 							t.Errorf("got %v", err)
 						}
 					})
@@ -72,7 +72,7 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 
 func TestPanicIsReportedWithItsPlace(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		broken := withCredentials(func() (string, string, error) { panic("oh") })
+		broken := withAPIKey(func() (string, string, error) { panic("oh") })
 		_, err := newCache(t, looker, broken).ServiceAccount().Token()
 		checkErrorSays(t, err, "panicked with a string in "+
 			"github.com/lookerauth/lookerauth_test.TestPanicIsReportedWithItsPlace")

@@ -19,7 +19,7 @@ func TestConcurrentCallersShareAFailure(t *testing.T) {
 		before := time.Now()
 		together(200, func(int) {
 			_, err := cache.ServiceAccount().Token()
-			if status := loginError(t, err).StatusCode; status != 503 {
+			if status := callError(t, err).StatusCode; status != 503 {
 				t.Errorf("got %v, want the 503", err)
 			}
 		})

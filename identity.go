@@ -2,56 +2,70 @@ package lookerauth
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"unicode"
 
 	"github.com/lookerauth/lookerauth/internal/token"
 )
 
-// identity is whom a request acts as. It is comparable. The zero identity is nobody.
-type identity struct{ key token.Key }
+// Identity is whom a request acts as: the service account, or one user. It is a comparable value,
+// and may be the key of a map. The zero Identity is nobody: using it is [ErrNoIdentity].
+type Identity struct{ key token.Key }
 
-func serviceAccount() identity { return identity{token.Key{Kind: token.ServiceAccount}} }
+// ServiceAccount returns the [Identity] of the API key itself.
+func ServiceAccount() Identity { return Identity{token.Key{Kind: token.ServiceAccount}} }
 
-func user(id string) identity { return identity{token.Key{ID: id, Kind: token.User}} }
+// User returns the [Identity] of the user to whom Looker gave this id. Any id makes one; using one
+// that cannot be a user's is [ErrInvalidIdentity].
+func User(id string) Identity { return Identity{token.Key{ID: id, Kind: token.User}} }
+
+// String returns "service_account", "user:" and the id, or "nobody". Two identities never have the
+// same one.
+func (i Identity) String() string { return i.key.String() }
+
+// LogValue makes log/slog write what String returns.
+func (i Identity) LogValue() slog.Value { return slog.StringValue(i.String()) }
 
 // userID is Looker's id of the user; "" for the service account.
-func (i identity) userID() string { return i.key.ID }
+func (i Identity) userID() string { return i.key.ID }
 
-func (i identity) isUser() bool { return i.key.Kind == token.User }
+func (i Identity) isUser() bool { return i.key.Kind == token.User }
 
 const maxUserID = 255 // bytes
 
-// isValid reports whether there can be such an identity: its id can be sent as one segment of a
-// path, and names no other endpoint.
-func (i identity) isValid() bool {
+// isValid reports whether somebody can be this: the id can be sent as one segment of a path, and
+// names no other endpoint.
+func (i Identity) isValid() bool {
 	id := i.key.ID
 	switch {
 	case !i.isUser():
-		return i != identity{}
+		return i != Identity{}
 	case id == "", id == ".", id == "..", len(id) > maxUserID:
 		return false
 	}
 	return !strings.ContainsFunc(id, unicode.IsControl)
 }
 
-// identityKey is the context key of an identity.
+// identityKey is the context key of an [Identity].
 type identityKey struct{}
 
-// WithUser returns a context whose requests through [Cache.Transport] act as this user. It replaces
-// an identity that ctx has.
-func WithUser(ctx context.Context, userID string) context.Context {
-	return context.WithValue(ctx, identityKey{}, user(userID))
+// WithIdentity returns a context whose requests through [Cache.Transport] act as who. It replaces
+// an identity that ctx has; the zero Identity takes that away.
+func WithIdentity(ctx context.Context, who Identity) context.Context {
+	return context.WithValue(ctx, identityKey{}, who)
 }
 
-// WithServiceAccount returns a context whose requests through [Cache.Transport] act as the service
-// account itself. It replaces an identity that ctx has.
+// WithUser is [WithIdentity] of the [User] with this id.
+func WithUser(ctx context.Context, id string) context.Context { return WithIdentity(ctx, User(id)) }
+
+// WithServiceAccount is [WithIdentity] of the [ServiceAccount].
 func WithServiceAccount(ctx context.Context) context.Context {
-	return context.WithValue(ctx, identityKey{}, serviceAccount())
+	return WithIdentity(ctx, ServiceAccount())
 }
 
-// fromContext returns the identity that ctx names; nobody if it names none.
-func fromContext(ctx context.Context) identity {
-	who, _ := ctx.Value(identityKey{}).(identity)
+// FromContext returns the [Identity] that ctx names; nobody if it names none.
+func FromContext(ctx context.Context) Identity {
+	who, _ := ctx.Value(identityKey{}).(Identity)
 	return who
 }

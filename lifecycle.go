@@ -26,8 +26,8 @@ import (
 // Close releases all. A token that nobody ends expires.
 type lifecycle struct {
 	tokens    *token.LRU
-	logins    *group[identity, *outcome]
-	heldDown  *queue.HoldDown[identity]
+	logins    *group[Identity, *outcome]
+	heldDown  *queue.HoldDown[Identity]
 	issuer    issuer
 	queue     *queue.Queue // of logins
 	clock     Clock
@@ -54,7 +54,7 @@ type outcome struct {
 }
 
 // wait returns a new token of this identity, from the one login that there is for it.
-func (l *lifecycle) wait(ctx context.Context, who identity) (*token.Token, error) {
+func (l *lifecycle) wait(ctx context.Context, who Identity) (*token.Token, error) {
 	o, err := l.logins.get(ctx, who)
 	if err != nil {
 		return nil, err
@@ -63,14 +63,14 @@ func (l *lifecycle) wait(ctx context.Context, who identity) (*token.Token, error
 }
 
 // refresh replaces the identity's token in the background.
-func (l *lifecycle) refresh(who identity) { l.logins.start(who) }
+func (l *lifecycle) refresh(who Identity) { l.logins.start(who) }
 
 // refuse holds an identity down after a failed login.
-func (l *lifecycle) refuse(who identity) error { return l.heldDown.Refuse(who, wallTime(l.clock)) }
+func (l *lifecycle) refuse(who Identity) error { return l.heldDown.Refuse(who, wallTime(l.clock)) }
 
 // run gets a new token, unless another login has just ended. One that nobody waits for is tried
 // once: the hold-down paces what follows.
-func (l *lifecycle) run(ctx context.Context, who identity, waited bool) (*outcome, error) {
+func (l *lifecycle) run(ctx context.Context, who Identity, waited bool) (*outcome, error) {
 	o := &outcome{}
 	o.ctx, o.release = l.events.hold(ctx)
 	if err := l.refuse(who); err != nil {
@@ -95,7 +95,7 @@ func (l *lifecycle) run(ctx context.Context, who identity, waited bool) (*outcom
 	err := guard.Bounded(o.ctx, l.clock, l.timeout, tooLate(l.timeout), bounded)
 	o.token, o.ended = new.token, wallTime(l.clock)
 	if err != nil {
-		return o, asLoginError(err, loginOp(who), who.userID())
+		return o, asCallError(err, loginOp(who), who)
 	}
 	life := new.token.Response().Life
 	switch {
@@ -110,7 +110,7 @@ func (l *lifecycle) run(ctx context.Context, who identity, waited bool) (*outcom
 }
 
 // keep makes the token its identity's, remembers the failure, or discards what nobody may have.
-func (l *lifecycle) keep(who identity, o *outcome, err, lost error) (*outcome, error) {
+func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, error) {
 	if err == nil && lost == nil {
 		return o, l.put(who, o)
 	}
@@ -129,14 +129,14 @@ func (l *lifecycle) keep(who identity, o *outcome, err, lost error) (*outcome, e
 
 // put keeps the token. If it is a found one that has been invalidated or taken out since, waiters
 // have to ask again; it is not ended then: whoever did that sees to it, and others may have it.
-func (l *lifecycle) put(who identity, o *outcome) error {
+func (l *lifecycle) put(who Identity, o *outcome) error {
 	left, ok := l.tokens.Put(o.token, o.ended.UnixNano())
 	if !ok {
 		return errAgain
 	}
 	l.heldDown.Remove(who)
 	if left != nil {
-		evicted := identity{left.Key}
+		evicted := Identity{left.Key}
 		l.events.evicted(o.ctx, evicted)
 		l.background.Run(func() error { return l.issuer.release(l.ctx, evicted, left.Tokens) })
 	}
@@ -145,7 +145,7 @@ func (l *lifecycle) put(who identity, o *outcome) error {
 
 // discard ends the token of a login whose result nobody may have. It is only released if Close
 // came first, as others may have it from the Store.
-func (l *lifecycle) discard(who identity, o *outcome, released bool) {
+func (l *lifecycle) discard(who Identity, o *outcome, released bool) {
 	l.events.discarded(o.ctx, who)
 	tokens := []*token.Token{o.token}
 	l.background.Run(func() error {
@@ -156,15 +156,15 @@ func (l *lifecycle) discard(who identity, o *outcome, released bool) {
 	})
 }
 
-func (l *lifecycle) joined(identity) { l.events.joined() }
+func (l *lifecycle) joined(Identity) { l.events.joined() }
 
-func (l *lifecycle) report(_ context.Context, _ identity, o *outcome, _ error) { o.release() }
+func (l *lifecycle) report(_ context.Context, _ Identity, o *outcome, _ error) { o.release() }
 
 // ownFailure is what went wrong with a login of who itself. It is nil if err is the service
 // account's, which is counted, logged and held down there.
-func ownFailure(who identity, err error) *LoginError {
-	var failed *LoginError
-	if errors.As(err, &failed) && failed.UserID == who.userID() {
+func ownFailure(who Identity, err error) *CallError {
+	var failed *CallError
+	if errors.As(err, &failed) && failed.Identity == who {
 		return failed
 	}
 	return nil
@@ -173,7 +173,7 @@ func ownFailure(who identity, err error) *LoginError {
 // invalidate takes a token out of service if it is the current one. It does not if that was issued
 // to replace another one within the interval: then it is not to blame.
 func (l *lifecycle) invalidate(
-	ctx context.Context, who identity, accessToken string, interval time.Duration,
+	ctx context.Context, who Identity, accessToken string, interval time.Duration,
 ) {
 	if l.tokens.Invalidate(who.key, accessToken, interval, l.clock.Now().UnixNano()) {
 		l.events.invalidated(ctx, who)
@@ -182,7 +182,7 @@ func (l *lifecycle) invalidate(
 
 // logOut takes an identity out, and ends its tokens for everybody. A login under way ends with a
 // token that nobody may have.
-func (l *lifecycle) logOut(ctx context.Context, who identity) error {
+func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 	done, err := l.logins.discard(who)
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (l *lifecycle) close(ctx context.Context) error {
 	}
 	now := l.clock.Now().UnixNano()
 	users := l.tokens.RemoveUsers(now)
-	service := l.tokens.Remove(serviceAccount().key, now)
+	service := l.tokens.Remove(ServiceAccount().key, now)
 	err := guard.Wait(ctx, &l.logins.running)
 	failed := l.releaseAll(ctx, users, service)
 	// Logins that end late still add to the background, which is why they are waited for again.
@@ -229,7 +229,7 @@ var errLogout = errors.New("it was refused or not answered")
 func (l *lifecycle) releaseAll(ctx context.Context, users []*token.Left, service *token.Left) int {
 	var failed atomic.Int64
 	release := func(left *token.Left) error {
-		if l.issuer.release(ctx, identity{left.Key}, left.Tokens) != nil {
+		if l.issuer.release(ctx, Identity{left.Key}, left.Tokens) != nil {
 			failed.Add(1)
 		}
 		return nil

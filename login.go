@@ -20,19 +20,46 @@ import (
 type issuer interface {
 	// issue gets a new token. last is the one that it is to replace; nil if there is none. A token
 	// that comes with an error has to be ended.
-	issue(ctx context.Context, who identity, b budget, last *token.Token) (issued, error)
+	issue(ctx context.Context, who Identity, b budget, last *token.Token) (issued, error)
 
 	// revoke ends tokens for everybody. With all, that includes what only the Store has.
-	revoke(ctx context.Context, who identity, tokens []*token.Token, all bool) error
+	revoke(ctx context.Context, who Identity, tokens []*token.Token, all bool) error
 
 	// release ends tokens that this Cache has no use for any more.
-	release(ctx context.Context, who identity, tokens []*token.Token) error
+	release(ctx context.Context, who Identity, tokens []*token.Token) error
 }
 
 // issued is a new token, and where it comes from.
 type issued struct {
 	token  *token.Token
 	stored bool // by another process, which had logged in
+}
+
+// APIKey is an API key of Looker's. Printed, logged or encoded, it shows no secret.
+type APIKey struct{ ClientID, ClientSecret string }
+
+// Format writes the key without its secrets, whatever the verb.
+func (k APIKey) Format(f fmt.State, _ rune) { printWithout(f, k) }
+
+// MarshalText returns the key without its secrets. The error is always nil.
+func (k APIKey) MarshalText() ([]byte, error) {
+	const format = "lookerauth.APIKey{ClientID: %s, ClientSecret: %s}"
+	return fmt.Appendf(nil, format, mask(k.ClientID), mask(k.ClientSecret)), nil
+}
+
+// Login is a login that has just succeeded, as [Config.AfterLogin] gets it.
+type Login struct {
+	Identity Identity
+	UserID   string       // Looker's own id; "" for the service account
+	Client   *http.Client // authorized with the new token, whatever becomes of that; no timeout
+}
+
+// Format writes whose login it is, whatever the verb.
+func (l Login) Format(f fmt.State, _ rune) { printWithout(f, l) }
+
+// MarshalText returns whose login it is. The error is always nil.
+func (l Login) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "lookerauth.Login{Identity: %v, UserID: %q}", l.Identity, l.UserID), nil
 }
 
 // budget is how long and how often to try.
@@ -50,9 +77,9 @@ const (
 // login is the issuer that asks Looker.
 type login struct {
 	client     *looker.Client
-	apiKey     func(ctx context.Context) (clientID, clientSecret string, err error)
-	afterLogin func(ctx context.Context, userID string, client *http.Client) error // may be nil
-	sender     *sender                                                             // for AfterLogin
+	apiKey     func(ctx context.Context) (APIKey, error)
+	afterLogin func(ctx context.Context, login Login) error // may be nil
+	sender     *sender                                      // for AfterLogin
 	logins     *queue.Queue
 	logouts    *queue.Queue // apart, so that logouts cannot hold up logins
 	clock      Clock
@@ -71,7 +98,7 @@ type login struct {
 }
 
 func (l *login) issue(
-	ctx context.Context, who identity, b budget, _ *token.Token,
+	ctx context.Context, who Identity, b budget, _ *token.Token,
 ) (issued, error) {
 	respond := l.logInUser
 	if !who.isUser() {
@@ -86,18 +113,18 @@ func (l *login) issue(
 }
 
 // logIn logs the service account in. The key is asked for before each try.
-func (l *login) logIn(ctx context.Context, who identity, b budget) (r token.Response, err error) {
+func (l *login) logIn(ctx context.Context, who Identity, b budget) (r token.Response, err error) {
 	err = l.try(ctx, who, b, func() error {
-		clientID, clientSecret, err := l.apiKey(ctx)
+		key, err := l.apiKey(ctx)
 		if err != nil {
-			return &LoginError{Op: opLogin, Err: fmt.Errorf("no API key: %w", err)}
+			return noKey(err)
 		}
 		err = l.call(ctx, opLogin, who, b.turn, func() error {
-			r, err = l.client.Login(ctx, clientID, clientSecret)
+			r, err = l.client.Login(ctx, key.ClientID, key.ClientSecret)
 			return err
 		})
 		if err == nil {
-			l.clientID.Store(&clientID)
+			l.clientID.Store(&key.ClientID)
 		}
 		return err
 	})
@@ -107,7 +134,7 @@ func (l *login) logIn(ctx context.Context, who identity, b budget) (r token.Resp
 // logInUser logs a user in, authorized by the service account, whose token it has replaced if
 // Looker rejects it.
 func (l *login) logInUser(
-	ctx context.Context, who identity, b budget,
+	ctx context.Context, who Identity, b budget,
 ) (r token.Response, err error) {
 	service, err := l.service(ctx)
 	if err != nil {
@@ -134,27 +161,13 @@ func (l *login) logInUser(
 	}
 }
 
-func isRejection(err error) bool {
-	var failed *LoginError
-	return errors.As(err, &failed) && failed.StatusCode == http.StatusUnauthorized
-}
-
-// serviceError is what a user's login fails with if the service account has no token. If the wait
-// for it was cut short, it says why, which the context's own error does not.
-func serviceError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return &LoginError{Op: opLogin, Err: context.Cause(ctx)}
-	}
-	return err
-}
-
 // prepare runs AfterLogin, in a goroutine of its own: not even a panic in it may lose the token.
-func (l *login) prepare(ctx context.Context, who identity, t *token.Token) error {
+func (l *login) prepare(ctx context.Context, who Identity, t *token.Token) error {
 	if l.afterLogin == nil {
 		return nil
 	}
 	err := <-guard.Run(func() error {
-		return l.afterLogin(ctx, who.userID(), l.sender.clientWith(t.Header()))
+		return l.afterLogin(ctx, Login{who, who.userID(), l.sender.clientWith(t.Header())})
 	})
 	if err == nil {
 		return nil
@@ -164,14 +177,14 @@ func (l *login) prepare(ctx context.Context, who identity, t *token.Token) error
 	}
 	// The error may quote the token.
 	err = fmt.Errorf("AfterLogin: %w", looker.Scrub(err, t.OAuth().AccessToken))
-	return &LoginError{Op: loginOp(who), UserID: who.userID(), Err: err}
+	return &CallError{Op: loginOp(who), Identity: who, Err: err}
 }
 
 // try runs f until it succeeds, fails for good, or the budget is spent.
-func (l *login) try(ctx context.Context, who identity, b budget, f func() error) error {
+func (l *login) try(ctx context.Context, who Identity, b budget, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
-		var failed *LoginError
+		var failed *CallError
 		if !errors.As(err, &failed) || !failed.temporary() {
 			return err
 		}
@@ -188,7 +201,7 @@ func (l *login) try(ctx context.Context, who identity, b budget, f func() error)
 
 // call makes one call of Looker's at its turn.
 func (l *login) call(
-	ctx context.Context, op string, who identity, turn *queue.Turn, f func() error,
+	ctx context.Context, op string, who Identity, turn *queue.Turn, f func() error,
 ) error {
 	if err := turn.Take(ctx); err != nil {
 		return noTurn(op, who, err)
@@ -203,8 +216,8 @@ func (l *login) call(
 }
 
 // noTurn is the error of a call that was not made.
-func noTurn(op string, who identity, err error) *LoginError {
-	failed := &LoginError{Op: op, UserID: who.userID(), Err: err}
+func noTurn(op string, who Identity, err error) *CallError {
+	failed := &CallError{Op: op, Identity: who, Err: err}
 	var paused *queue.PausedError
 	if errors.As(err, &paused) {
 		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
@@ -214,10 +227,10 @@ func noTurn(op string, who identity, err error) *LoginError {
 }
 
 // meaning says what a failed call means to the caller.
-func meaning(op string, who identity, failed *looker.Error) *LoginError {
-	e := &LoginError{
+func meaning(op string, who Identity, failed *looker.Error) *CallError {
+	e := &CallError{
 		Op:         op,
-		UserID:     who.userID(),
+		Identity:   who,
 		StatusCode: failed.Status,
 		Message:    failed.Message,
 		RetryAfter: failed.RetryAfter,
@@ -235,7 +248,7 @@ func meaning(op string, who identity, failed *looker.Error) *LoginError {
 	case status == http.StatusTooManyRequests:
 		e.Err = ErrRateLimited
 	case op == opLogin && (status == http.StatusNotFound || status == http.StatusUnauthorized):
-		e.Err = ErrBadCredentials
+		e.Err = ErrBadAPIKey
 	case op == opLoginUser && status == http.StatusForbidden:
 		e.Err = ErrForbidden
 	case op == opLoginUser && status == http.StatusNotFound:
@@ -246,7 +259,7 @@ func meaning(op string, who identity, failed *looker.Error) *LoginError {
 
 // revoke logs the tokens out at Looker, one after the other, each in its own time.
 func (l *login) revoke(
-	ctx context.Context, who identity, tokens []*token.Token, _ bool,
+	ctx context.Context, who Identity, tokens []*token.Token, _ bool,
 ) error {
 	var errs []error
 	for _, t := range tokens {
@@ -260,11 +273,11 @@ func (l *login) revoke(
 	return errors.Join(errs...)
 }
 
-func (l *login) release(ctx context.Context, who identity, tokens []*token.Token) error {
+func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	return l.revoke(ctx, who, tokens, false)
 }
 
-func (l *login) logOut(ctx context.Context, who identity, t *token.Token) error {
+func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
 	b := budget{l.logouts.Turn(l.clock.Now().Add(l.timeout)), maxTries}
 	tries := func(ctx context.Context) error {
 		return l.try(ctx, who, b, func() error {
@@ -275,19 +288,7 @@ func (l *login) logOut(ctx context.Context, who identity, t *token.Token) error 
 	}
 	err := guard.Bounded(ctx, l.clock, l.timeout, tooLate(l.timeout), tries)
 	if err != nil {
-		return asLoginError(err, opLogout, who.userID())
+		return asCallError(err, opLogout, who)
 	}
 	return nil
-}
-
-// account returns the client id of the API key that is in use, and asks for one if none is known.
-func (l *login) account(ctx context.Context) (clientID string, err error) {
-	if known := l.clientID.Load(); known != nil {
-		return *known, nil
-	}
-	clientID, _, err = l.apiKey(ctx)
-	if err == nil {
-		l.clientID.Store(&clientID)
-	}
-	return clientID, err
 }

@@ -120,8 +120,8 @@ func TestAnswersBecomeErrors(t *testing.T) {
 		want   error
 		calls  int
 	}{
-		{login, answered(404), 404, lookerauth.ErrBadCredentials, 1},
-		{login, answered(401), 401, lookerauth.ErrBadCredentials, 1},
+		{login, answered(404), 404, lookerauth.ErrBadAPIKey, 1},
+		{login, answered(401), 401, lookerauth.ErrBadAPIKey, 1},
 		{login, html(404), 404, lookerauth.ErrNotLooker, 1},
 		{login, html(401), 401, lookerauth.ErrNotLooker, 1},
 		{login, answered(400), 400, none, 1},
@@ -153,21 +153,21 @@ func TestAnswersBecomeErrors(t *testing.T) {
 		t.Run(fmt.Sprint(test.op, test.fault), func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				cache := newCache(t, looker)
-				source, userID := cache.ServiceAccount(), ""
+				who := lookerauth.ServiceAccount()
 				if test.op == loginUser {
-					source, userID = cache.User("789"), "789"
+					who = lookerauth.User("789")
 				}
 				looker.Fail(test.op, -1, test.fault)
-				_, err := source.Token()
-				failed := loginError(t, err)
-				if failed.Op != string(test.op) || failed.UserID != userID {
-					t.Errorf("got the error of %s %s", failed.Op, failed.UserID)
+				_, err := cache.As(who).Token()
+				failed := callError(t, err)
+				if failed.Op != string(test.op) || failed.Identity != who {
+					t.Errorf("got the error of %s %s", failed.Op, failed.Identity)
 				}
 				if failed.StatusCode != test.status {
 					t.Errorf("status %d, want %d", failed.StatusCode, test.status)
 				}
 				for _, sentinel := range []error{
-					lookerauth.ErrBadCredentials, lookerauth.ErrForbidden,
+					lookerauth.ErrBadAPIKey, lookerauth.ErrForbidden,
 					lookerauth.ErrUserNotFound, lookerauth.ErrRateLimited,
 					lookerauth.ErrNotLooker, lookerauth.ErrClosed,
 				} {
@@ -200,12 +200,12 @@ func TestTruncatedAnswerIsNone(t *testing.T) {
 	})
 }
 
-func TestCredentialsAreAskedBeforeEachLogin(t *testing.T) {
+func TestAPIKeyIsAskedForBeforeEachLogin(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		key := [2]string{"old", "key"}
 		var failure error
 		looker.SetKey(key[0], key[1])
-		service := newCache(t, looker, withCredentials(func() (string, string, error) {
+		service := newCache(t, looker, withAPIKey(func() (string, string, error) {
 			return key[0], key[1], failure
 		})).ServiceAccount()
 		accessToken(t, service)
@@ -234,7 +234,7 @@ func TestRejectedServiceAccountTokenIsReplaced(t *testing.T) {
 		looker.Revoke(lookertest.ServiceAccount)
 		time.Sleep(10*time.Second - time.Nanosecond)
 		_, err := cache.User("790").Token()
-		if status := loginError(t, err).StatusCode; status != http.StatusUnauthorized {
+		if status := callError(t, err).StatusCode; status != http.StatusUnauthorized {
 			t.Errorf("got %v, want the 401", err)
 		}
 		checkCalls(t, looker, 2, 3)
@@ -250,7 +250,7 @@ func TestServiceAccountsFailureIsTheUsersError(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 		looker.RevokeAll()
 		looker.SetKey("another", "key")
-		failsWith(t, cache.User("789"), lookerauth.ErrBadCredentials)
+		failsWith(t, cache.User("789"), lookerauth.ErrBadAPIKey)
 	})
 }
 
@@ -260,7 +260,7 @@ func TestUserLearnsThatTheServiceAccountsLoginTookTooLong(t *testing.T) {
 		looker.Fail(lookertest.Login, 1, delayed(time.Hour))
 		_, err := cache.User("789").Token()
 		checkError(t, err, context.DeadlineExceeded)
-		if loginError(t, err).Op != "login" || errors.Is(err, context.Canceled) {
+		if callError(t, err).Op != "login" || errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Second)

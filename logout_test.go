@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
@@ -53,8 +54,8 @@ func TestFailedLogoutIsReportedAndItsTokenNotServed(t *testing.T) {
 		user := newCache(t, looker).User("789")
 		first := accessToken(t, user)
 		looker.Fail(lookertest.Logout, 3, answered(503))
-		failed := loginError(t, user.Logout(t.Context()))
-		if failed.Op != "logout" || failed.UserID != "789" {
+		failed := callError(t, user.Logout(t.Context()))
+		if failed.Op != "logout" || failed.Identity != lookerauth.User("789") {
 			t.Errorf("got %v", failed)
 		}
 		if accessToken(t, user) == first {

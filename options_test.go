@@ -61,21 +61,24 @@ func withKey(clientID, clientSecret string) option {
 	return func(cfg *lookerauth.Config) { cfg.ClientID, cfg.ClientSecret = clientID, clientSecret }
 }
 
-// withCredentials has f say the API key.
-func withCredentials(f func() (clientID, clientSecret string, err error)) option {
+// withAPIKey has f say the API key.
+func withAPIKey(f func() (clientID, clientSecret string, err error)) option {
 	return func(cfg *lookerauth.Config) {
 		cfg.ClientID, cfg.ClientSecret = "", ""
-		cfg.Credentials = func(context.Context) (string, string, error) { return f() }
+		cfg.APIKey = func(context.Context) (lookerauth.APIKey, error) {
+			clientID, clientSecret, err := f()
+			return lookerauth.APIKey{ClientID: clientID, ClientSecret: clientSecret}, err
+		}
 	}
 }
 
-func withAfterLogin(f func(ctx context.Context, userID string, client *http.Client) error) option {
+func withAfterLogin(f func(context.Context, lookerauth.Login) error) option {
 	return func(cfg *lookerauth.Config) { cfg.AfterLogin = f }
 }
 
 // afterLogin is withAfterLogin for an f that needs to know nothing.
 func afterLogin(f func() error) option {
-	return withAfterLogin(func(context.Context, string, *http.Client) error { return f() })
+	return withAfterLogin(func(context.Context, lookerauth.Login) error { return f() })
 }
 
 // Keys of a Store.

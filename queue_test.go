@@ -55,7 +55,8 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 		for _, userID := range []string{"789", "790"} {
 			_, err := cache.User(userID).Token()
 			checkError(t, err, lookerauth.ErrRateLimited)
-			if e := loginError(t, err); e.RetryAfter != time.Hour || e.UserID != userID {
+			e := callError(t, err)
+			if e.RetryAfter != time.Hour || e.Identity != lookerauth.User(userID) {
 				t.Errorf("got %#v", e)
 			}
 		}

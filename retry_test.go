@@ -83,7 +83,7 @@ func TestUnreadableRetryAfterIsNone(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			looker.Fail(lookertest.Login, -1, rateLimited(header))
 			_, err := newCache(t, looker).ServiceAccount().Token()
-			if got := loginError(t, err).RetryAfter; got != 0 {
+			if got := callError(t, err).RetryAfter; got != 0 {
 				t.Errorf("%q became %v, want none", header, got)
 			}
 		})
@@ -98,7 +98,7 @@ func TestHugeRetryAfterIsCapped(t *testing.T) {
 			looker.Fail(lookertest.Login, 1, rateLimited(header))
 			service := newCache(t, looker).ServiceAccount()
 			_, err := service.Token()
-			if got := loginError(t, err).RetryAfter; got != 24*time.Hour {
+			if got := callError(t, err).RetryAfter; got != 24*time.Hour {
 				t.Errorf("%q became %v, want a day", header, got)
 			}
 			time.Sleep(24 * time.Hour)

@@ -15,9 +15,9 @@ import (
 // it. Only if there is no token, or it has expired, does a caller wait for a login, and all callers
 // wait for the same one.
 //
-// Get one from [Cache.ServiceAccount] or [Cache.User]: the zero value is of no use. It is safe for
-// concurrent use and cheap; keep it or ask for it again. It works for as long as its [Cache] is
-// open, whether its token is still cached or not.
+// Get one from [Cache.As], [Cache.User] or [Cache.ServiceAccount]: the zero value is of no use. It
+// is safe for concurrent use and cheap; keep it or ask for it again. It works for as long as its
+// [Cache] is open, whether its token is still cached or not.
 type TokenSource struct {
 	cache *Cache
 	slot  *token.Slot
@@ -25,21 +25,21 @@ type TokenSource struct {
 
 var _ oauth2.TokenSource = (*TokenSource)(nil)
 
-// ServiceAccount returns the [TokenSource] of the API key's own identity. It makes no call and does
-// not block.
-func (c *Cache) ServiceAccount() *TokenSource {
-	return &TokenSource{c, c.tokens.Slot(serviceAccount().key)}
-}
-
-// User returns a [TokenSource] that acts as the user with this id, through the service account. It
-// makes no call and does not block. An id that cannot be one makes every call of the TokenSource
-// fail with [ErrInvalidUserID].
-func (c *Cache) User(userID string) *TokenSource {
+// As returns a [TokenSource] that acts as who. It makes no call and does not block. The zero
+// [Identity], or one that cannot be, makes every call of the TokenSource fail.
+func (c *Cache) As(who Identity) *TokenSource {
 	// So small that it is inlined, which saves the allocation if the TokenSource is not kept.
-	return &TokenSource{c, c.tokens.Slot(user(userID).key)}
+	return &TokenSource{c, c.tokens.Slot(who.key)}
 }
 
-func (s *TokenSource) identity() identity { return identity{s.slot.Key()} }
+// User is [Cache.As] of the [User] with this id.
+func (c *Cache) User(id string) *TokenSource { return &TokenSource{c, c.tokens.Slot(User(id).key)} }
+
+// ServiceAccount is [Cache.As] of the [ServiceAccount], the API key's own identity.
+func (c *Cache) ServiceAccount() *TokenSource { return c.As(ServiceAccount()) }
+
+// Identity returns whose token s gives: the one that was asked for.
+func (s *TokenSource) Identity() Identity { return Identity{s.slot.Key()} }
 
 // Token is [TokenSource.TokenContext] without a context: it waits for as long as a login takes. The
 // token is the caller's own, as oauth2.ReuseTokenSource, which is in [oauth2.NewClient], writes to
@@ -59,9 +59,9 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 // Looker said. It is shared, which saves an allocation: treat it as read-only.
 //
 // It blocks only while there is no such token. When ctx ends first it returns ctx's error at once,
-// and the login goes on for others. The error of a login is a [*LoginError], or one around
-// [ErrInvalidUserID] or [ErrClosed]; after a failure, callers get the same error without a call for
-// 1 to 30 seconds.
+// and the login goes on for others. The error of a login is a [*CallError], or one around
+// [ErrInvalidIdentity] or [ErrClosed]; after a failure, callers get the same error without a call
+// for 1 to 30 seconds.
 func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	t, err := s.cache.token(ctx, s.slot)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 	if rejected != nil {
 		ctx := context.Background()
-		s.cache.lifecycle.invalidate(ctx, s.identity(), rejected.AccessToken, 0)
+		s.cache.lifecycle.invalidate(ctx, s.Identity(), rejected.AccessToken, 0)
 	}
 }
 
@@ -84,12 +84,12 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 // discarded: its token is logged out, too, and those who wait for it wait for another. The identity
 // may be used again afterwards, which logs it in anew.
 //
-// It blocks until Looker has answered or ctx ends. If it fails with a [*LoginError], the token may
+// It blocks until Looker has answered or ctx ends. If it fails with a [*CallError], the token may
 // live until it expires, but nobody gets it from here any more, unless it could not be taken out of
 // a Store either.
 func (s *TokenSource) Logout(ctx context.Context) error {
-	if err := validate(s.identity()); err != nil {
+	if err := validate(s.Identity()); err != nil {
 		return err
 	}
-	return s.cache.lifecycle.logOut(ctx, s.identity())
+	return s.cache.lifecycle.logOut(ctx, s.Identity())
 }

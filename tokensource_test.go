@@ -156,8 +156,8 @@ func TestInvalidUserIDIsRefusedWithoutACall(t *testing.T) {
 			"", ".", "..", "a\nb", "\x00", "\u0085", strings.Repeat("x", 256),
 		} {
 			user := cache.User(userID)
-			failsWith(t, user, lookerauth.ErrInvalidUserID)
-			checkError(t, user.Logout(t.Context()), lookerauth.ErrInvalidUserID)
+			failsWith(t, user, lookerauth.ErrInvalidIdentity)
+			checkError(t, user.Logout(t.Context()), lookerauth.ErrInvalidIdentity)
 		}
 		checkCalls(t, looker, 0, 0)
 	})

@@ -1,7 +1,6 @@
 package lookerauth
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 
@@ -56,8 +55,8 @@ func (s *TokenSource) Client() *http.Client {
 // Otherwise, and if there is no other token to be had, the caller gets the 401.
 //
 // It blocks as [TokenSource.TokenContext] and the base do. The request is not modified, its body
-// always closed. The error is the base's, or that of [TokenSource.TokenContext] (a [*LoginError],
-// the context's own, one around [ErrInvalidUserID] or [ErrClosed]), or one around [ErrNoIdentity]
+// always closed. The error is the base's, or that of [TokenSource.TokenContext] (a [*CallError],
+// the context's own, one around [ErrInvalidIdentity] or [ErrClosed]), or one around [ErrNoIdentity]
 // or [ErrForeignOrigin]; nothing was sent then.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if withToken, err := t.sender.admit(req); !withToken {
@@ -87,7 +86,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 			resp.Body.Close()
 		}
-		t.cache.events.replayed(req.Context(), identity{slot.Key()})
+		t.cache.events.replayed(req.Context(), Identity{slot.Key()})
 		tok = replacement
 		resp, err = t.sender.send(req, body, tok.Header())
 	}
@@ -106,9 +105,9 @@ func (t *Transport) slotOf(req *http.Request) (*token.Slot, error) {
 	if t.source != nil {
 		return t.source.slot, nil
 	}
-	who := fromContext(req.Context())
-	if who == (identity{}) {
-		return nil, fmt.Errorf("lookerauth: %w", ErrNoIdentity)
+	who := FromContext(req.Context())
+	if who == (Identity{}) {
+		return nil, noIdentity()
 	}
 	return t.cache.tokens.Slot(who.key), nil
 }

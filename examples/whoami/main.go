@@ -196,10 +196,10 @@ func (l looker) noAnswer(ctx context.Context, err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	if errors.Is(err, lookerauth.ErrInvalidUserID) {
+	if errors.Is(err, lookerauth.ErrInvalidIdentity) {
 		return err
 	}
-	_, login := errors.AsType[*lookerauth.LoginError](err)
+	_, login := errors.AsType[*lookerauth.CallError](err)
 	if login && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
