@@ -48,6 +48,10 @@ func New(cfg Config) (*Cache, error) {
 		clock:      cfg.Clock,
 		timeout:    cfg.LoginTimeout,
 		events:     c.events,
+		usable: func() bool {
+			t := c.tokens.Current(service)
+			return t != nil && !t.Expired(cfg.Clock.Now().UnixNano())
+		},
 		service: func(ctx context.Context) (*token.Token, error) {
 			return c.token(ctx, service)
 		},
@@ -72,12 +76,17 @@ func New(cfg Config) (*Cache, error) {
 		store := newBoundedStore(cfg.Store, cfg.Clock, cfg.LoginTimeout, c.events, l.background)
 		scope := fmt.Sprintf("%v %s %t", c.sender.origin, cfg.APIVersion, cfg.NonAssociative)
 		l.issuer = &fleet{
-			login:  login,
-			store:  store,
-			keys:   seal.New(cfg.StoreKeys),
-			scope:  scope,
-			clock:  cfg.Clock,
-			events: c.events,
+			login: login,
+			records: &records{
+				store:  store,
+				keys:   seal.New(cfg.StoreKeys),
+				clock:  cfg.Clock,
+				events: c.events,
+			},
+			scope:      scope,
+			clock:      cfg.Clock,
+			timeout:    cfg.LoginTimeout,
+			background: l.background,
 		}
 	}
 	c.lifecycle = l

@@ -4,30 +4,36 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/lookerauth/lookerauth/internal/guard"
-	"github.com/lookerauth/lookerauth/internal/looker"
-	"github.com/lookerauth/lookerauth/internal/seal"
 	"github.com/lookerauth/lookerauth/internal/token"
 )
 
-// fleet is the issuer of a process that shares its tokens with others. A login first looks into the
-// Store, then takes the identity's lock, looks again, logs in, and stores the token. Whatever fails
-// in the Store costs a login at most.
+// fleet is the issuer of a process that shares its tokens with others. At its turn, a login puts a
+// lease into the identity's record, or finds there what another process has put: a token, which it
+// takes, or a lease, which it watches. Who has the lease logs in, and swaps it for the token.
+//
+// Nothing must be unlocked: a lease that stays the same for as long as it says is taken over. The
+// Store is trusted with nothing. What fails in it, or is wrong in it, costs a login at most.
 type fleet struct {
-	login    *login
-	store    *boundedStore
-	keys     *seal.Keyring
-	scope    string // keeps the names of different Lookers, and of different kinds of token, apart
-	clock    Clock
-	events   *events
-	unopened atomic.Bool // a value that does not open was logged
+	login      *login
+	records    *records
+	scope      string // keeps the names of different Lookers, and kinds of token, apart
+	clock      Clock
+	timeout    time.Duration // of a login
+	took       atomic.Int64  // nanoseconds that the last login took
+	background *guard.Background
 }
+
+const (
+	minPatience = 5 * time.Second // what a lease says at least, if a login may take that long
+	watchShare  = 3               // the part of LoginTimeout in which others' leases are watched
+)
 
 func (f *fleet) issue(
 	ctx context.Context, who Identity, b budget, last *token.Token,
@@ -42,33 +48,115 @@ func (f *fleet) issue(
 	if err != nil {
 		return issued{}, serviceError(ctx, noKey(err))
 	}
-	if t := f.take(ctx, who, name, last); t != nil {
-		return issued{t, true}, nil
+	defer b.turn.GiveUp()
+	c := f.claim(name, b, last)
+	if !f.isReady(who) || !b.turn.Try() { // nobody waits for what is there
+		if t := c.look(ctx); t != nil {
+			return issued{token.New(who.key, *t), true}, nil
+		}
 	}
-	if who.isUser() { // the service account's login must not keep the user's lock
+	if !f.isReady(who) { // the service account's login must not keep the user's lease
+		b.turn.GiveUp()
 		if _, err := f.login.service(ctx); err != nil {
 			return issued{}, serviceError(ctx, err)
 		}
 	}
-	unlock := f.store.lock(ctx, name)
-	defer unlock()
-	if t := f.take(ctx, who, name, last); t != nil { // by the process that had the lock before
-		return issued{t, true}, nil
+	t, leased, err := c.take(ctx)
+	if err != nil {
+		return issued{}, noTurn(loginOp(who), who, err)
 	}
-	new, err := f.login.issue(ctx, who, b, last)
-	if err == nil {
-		f.put(ctx, who, new.token)
+	if t != nil {
+		return issued{token.New(who.key, *t), true}, nil
+	}
+	return f.logIn(ctx, who, b, c, leased)
+}
+
+// isReady reports whether a login need not wait for the service account's token.
+func (f *fleet) isReady(who Identity) bool { return !who.isUser() || f.login.usable() }
+
+// claim is the way to the identity's lease, for a login that is to replace last.
+func (f *fleet) claim(name string, b budget, last *token.Token) *claim {
+	isUsable := func(r token.Response) bool {
+		return !token.New(token.Key{}, r).Expired(f.clock.Now().UnixNano())
+	}
+	took := time.Duration(f.took.Load())
+	return &claim{
+		records:  f.records,
+		name:     name,
+		turn:     b.turn,
+		patience: min(max(minPatience, 3*took), f.timeout),
+		limit:    f.timeout / watchShare,
+		good: func(r token.Response) bool {
+			isNew := last == nil || !last.Is(r.AccessToken) && r.Sent.UnixNano() > last.Sent()
+			return isNew && isUsable(r)
+		},
+		keep: func(r token.Response) bool {
+			return isUsable(r) && (last == nil || !last.Retired() || !last.Is(r.AccessToken))
+		},
+	}
+}
+
+// logIn logs in at Looker, and puts the token in the place of the lease, if there is one.
+func (f *fleet) logIn(
+	ctx context.Context, who Identity, b budget, c *claim, leased entry,
+) (issued, error) {
+	begun := f.clock.Now()
+	new, err := f.login.issue(ctx, who, b, nil)
+	f.took.Store(int64(f.clock.Now().Sub(begun)))
+	if err == nil && f.put(ctx, who, c, leased, new.token) {
+		return new, nil
+	}
+	if leased.Lease != nil { // the next process starts at once, also if this one is being closed
+		f.background.Run(func() error {
+			ctx, without := context.WithoutCancel(ctx), record{Token: leased.Token}
+			_, _, err := f.records.swap(ctx, c.name, leased, without, f.ttl(leased.Token))
+			return err
+		})
 	}
 	return new, err
 }
 
-// name is where the identity's token is stored.
+// put stores a new token in place of the lease, or of what has taken that one's place, unless it is
+// a good token, too. It reports whether the lease has gone: not if the token has ended by now, or
+// if the login has found another API key, and the token has another name.
+func (f *fleet) put(
+	ctx context.Context, who Identity, c *claim, leased entry, t *token.Token,
+) bool {
+	r := t.Response()
+	name, err := f.name(ctx, who)
+	if err != nil || f.ttl(&r) <= 0 {
+		return false
+	}
+	old := leased
+	if name != c.name {
+		old = entry{}
+	}
+	for lost := 0; lost < maxLost && !f.records.store.resting(); lost++ {
+		now, ok, err := f.records.swap(ctx, name, old, record{Token: &r}, f.ttl(&r))
+		if err != nil || ok || c.found(now) != nil {
+			break
+		}
+		old = now
+	}
+	return name == c.name
+}
+
+// ttl is how long a token lives yet.
+func (f *fleet) ttl(r *token.Response) time.Duration {
+	if r == nil {
+		return 0
+	}
+	return r.Sent.Add(r.Life).Sub(wallTime(f.clock))
+}
+
+// name is where the identity's record is stored: a hash, which tells nothing to who cannot guess
+// what it is the hash of.
 func (f *fleet) name(ctx context.Context, who Identity) (string, error) {
 	clientID, err := f.account(ctx)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "lookerauth %q %q %q", f.scope, clientID, who.userID()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "lookerauth %q %q %q", f.scope, clientID, who))
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
@@ -84,48 +172,7 @@ func (f *fleet) account(ctx context.Context) (clientID string, err error) {
 	return key.ClientID, err
 }
 
-// take returns the stored token if it is usable and newer than the last one that was seen here. A
-// stored one that was rejected here is removed.
-func (f *fleet) take(
-	ctx context.Context, who Identity, name string, last *token.Token,
-) *token.Token {
-	if f.store.resting() {
-		return nil
-	}
-	e, err := f.read(ctx, name)
-	if err != nil {
-		return nil
-	}
-	if last != nil && last.Is(e.response.AccessToken) {
-		if last.Retired() {
-			_ = f.store.remove(ctx, name, e.value) // or it is overwritten in a moment
-		}
-		return nil
-	}
-	t := token.New(who.key, e.response)
-	if t.Expired(f.clock.Now().UnixNano()) {
-		return nil
-	}
-	// A rejected one's replacement may be by a clock that is behind.
-	if last != nil && !last.Retired() && t.Sent() <= last.Sent() {
-		return nil
-	}
-	return t
-}
-
-// put stores a new token for as long as it lives. It is named anew: the login may have found
-// another API key.
-func (f *fleet) put(ctx context.Context, who Identity, t *token.Token) {
-	name, err := f.name(ctx, who)
-	r := t.Response()
-	ttl := r.Life - wallTime(f.clock).Sub(r.Sent)
-	if err != nil || ttl <= 0 || f.store.resting() {
-		return
-	}
-	_ = f.store.put(ctx, name, f.seal(name, r), ttl)
-}
-
-// revoke also takes the stored token out, if it is one of these, or any with all.
+// revoke also takes the stored token out, if it is one of these, or whatever is stored with all.
 func (f *fleet) revoke(
 	ctx context.Context, who Identity, tokens []*token.Token, all bool,
 ) error {
@@ -138,8 +185,8 @@ func (f *fleet) revoke(
 	return errors.Join(err, f.login.revoke(ctx, who, tokens, all))
 }
 
-// release lets the tokens be, as other processes may use them. One that was invalidated here is
-// only taken out of the Store: another process's requests may go well with it.
+// release lets the tokens be, as other processes may use them. One that was invalidated here is only
+// taken out of the Store: another process's requests may go well with it.
 func (f *fleet) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	tokens = slices.DeleteFunc(tokens, func(t *token.Token) bool { return !t.Invalidated() })
 	if len(tokens) == 0 {
@@ -155,7 +202,7 @@ func isToken(r token.Response) func(*token.Token) bool {
 	return func(t *token.Token) bool { return t.Is(r.AccessToken) }
 }
 
-// remove takes the identity's stored token out, if which says so, and returns it.
+// remove takes the identity's stored token out, if which says so, and returns it. A lease stays.
 func (f *fleet) remove(
 	ctx context.Context, who Identity, which func(token.Response) bool,
 ) (removed *token.Response, err error) {
@@ -169,60 +216,20 @@ func (f *fleet) remove(
 		return nil, fmt.Errorf(unnamed, err)
 	}
 	const failed = "lookerauth: the Store failed, other processes may still use a token: %w"
-	e, err := f.read(ctx, name)
-	if errors.Is(err, ErrNotStored) {
-		return nil, nil
+	now, err := f.records.get(ctx, name)
+	for ok := false; err == nil && !ok; {
+		if now.Token == nil || !which(*now.Token) {
+			return removed, nil
+		}
+		removed = now.Token
+		var ttl time.Duration
+		if now.Lease != nil {
+			ttl = 2 * now.Lease.Patience
+		}
+		now, ok, err = f.records.swap(ctx, name, now, record{Lease: now.Lease}, ttl)
 	}
 	if err != nil {
-		return nil, fmt.Errorf(failed, err)
+		return removed, fmt.Errorf(failed, err)
 	}
-	if !which(e.response) {
-		return nil, nil
-	}
-	if err := f.store.remove(ctx, name, e.value); err != nil {
-		return &e.response, fmt.Errorf(failed, err)
-	}
-	return &e.response, nil
-}
-
-// entry is a token in the Store, with the value that holds it there.
-type entry struct {
-	response token.Response
-	value    []byte
-}
-
-// read returns what is stored under the name. A value that does not open is as good as none.
-func (f *fleet) read(ctx context.Context, name string) (entry, error) {
-	value, err := f.store.get(ctx, name)
-	if err != nil {
-		return entry{}, err
-	}
-	r, err := f.open(name, value)
-	if err == nil {
-		return entry{r, value}, nil
-	}
-	if !f.unopened.Swap(true) {
-		f.events.unopened(ctx, err)
-	}
-	return entry{}, ErrNotStored
-}
-
-func (f *fleet) seal(name string, r token.Response) []byte {
-	text, _ := json.Marshal(r) // nothing in it can fail
-	return f.keys.Seal(name, text)
-}
-
-func (f *fleet) open(name string, value []byte) (r token.Response, err error) {
-	text, err := f.keys.Open(name, value)
-	if err != nil {
-		return r, err
-	}
-	if json.Unmarshal(text, &r) != nil || !looker.IsAccessToken(r.AccessToken) ||
-		r.Life <= 0 || r.Life > looker.MaxLife {
-		return r, errors.New("there is no token in it")
-	}
-	if now := wallTime(f.clock); r.Sent.After(now) {
-		r.Sent = now // it was issued by a clock that is ahead, and is as old as this at least
-	}
-	return r, nil
+	return removed, nil
 }

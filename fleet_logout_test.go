@@ -17,11 +17,11 @@ func TestLogoutReachesTheStore(t *testing.T) {
 		logOut(t, other.User("789")) // which has not seen the token yet
 		checkAlive(t, looker, "789", 0)
 		answersAs(t, one.User("789").Client(), looker, "789")
-		for _, failing := range []string{"Get", "Delete"} {
+		for _, failing := range []string{"Get", "Swap"} {
 			accessToken(t, other.User("790"))
 			store.failOn(failing, errRefused)
 			checkErrorSays(t, one.User("790").Logout(t.Context()), "other processes")
-			if failing == "Delete" {
+			if failing == "Swap" {
 				checkAlive(t, looker, "790", 0) // as Logout could read it
 			}
 			store.works()
@@ -98,7 +98,7 @@ func TestTokenThatAfterLoginRefusedIsNotShared(t *testing.T) {
 func TestCloseLeavesATokenToTheOthersThatWasSharedAMomentAgo(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		one := newCache(t, looker, withStore(slowPut{store}))
+		one := newCache(t, looker, withStore(slowSwap{store}))
 		other := newCache(t, looker, withStore(store))
 		tokenInBackground(one.ServiceAccount())
 		time.Sleep(50 * time.Millisecond) // it is in the store, and the login not yet at its end

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -70,7 +69,7 @@ func TestForgedValueIsAMiss(t *testing.T) {
 			accessToken(t, cache.ServiceAccount())
 			checkStoreHits(t, cache, 0)
 		}
-		for _, forged := range [][]byte{nil, {}, genuine[:11], genuine[:len(genuine)-1]} {
+		for _, forged := range [][]byte{{0}, genuine[:11], genuine[:len(genuine)-1]} {
 			store.set(name, forged, time.Hour)
 			accessToken(t, newCache(t, looker, withStore(store)).ServiceAccount())
 		}
@@ -84,15 +83,19 @@ func TestValueThatHoldsNoTokenIsAMiss(t *testing.T) {
 		accessToken(t, newCache(t, looker, withStore(store)).ServiceAccount())
 		name := store.names()[0]
 		aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(oneKey))))
-		now := fmt.Sprintf(`"sent":%d,`, time.Now().UnixNano())
+		now := time.Now().UTC().Format(time.RFC3339Nano)
 		for _, text := range []string{
 			"",
 			"a token",
-			`{` + now + `"life":3600000000000}`,
-			`{"access_token":"two words",` + now + `"life":3600000000000}`,
-			`{"access_token":"forged",` + now + `"life":0}`,
-			`{"access_token":"forged",` + now + `"life":-1}`,
-			`{"access_token":"forged",` + now + `"life":86400000000001}`, // more than a day
+			"null",
+			"{}",
+			`{"token":"4QDk"}`,
+			`{"token":{"sent":"` + now + `","life":3600000000000}}`,
+			`{"token":{"access_token":"two words","sent":"` + now + `","life":3600000000000}}`,
+			`{"token":{"access_token":"forged","sent":"` + now + `","life":0}}`,
+			`{"token":{"access_token":"forged","sent":"` + now + `","life":-1}}`,
+			`{"token":{"access_token":"forged","sent":"` + now + `","life":86400000000001}}`,
+			`{"token":{"access_token":"forged","life":3600000000000}}`, // of the year 1
 		} {
 			store.set(name, aead.Seal(nil, nil, []byte(text), []byte(name)), time.Hour)
 			cache := newCache(t, looker, withStore(store))

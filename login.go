@@ -86,8 +86,10 @@ type login struct {
 	timeout    time.Duration // of a logout
 	events     *events
 
-	// service returns the service account's token, and replaceService the one to use instead of
-	// one that Looker rejected: that itself, if it is not to blame.
+	// usable reports whether there is a token of the service account, service waits for one, and
+	// replaceService for the one to use instead of one that Looker rejected: that itself, if it
+	// is not to blame.
+	usable         func() bool
 	service        func(ctx context.Context) (*token.Token, error)
 	replaceService func(ctx context.Context, rejected *token.Token) (*token.Token, error)
 
@@ -136,6 +138,9 @@ func (l *login) logIn(ctx context.Context, who Identity, b budget) (r token.Resp
 func (l *login) logInUser(
 	ctx context.Context, who Identity, b budget,
 ) (r token.Response, err error) {
+	if !l.usable() {
+		b.turn.GiveUp() // the service account's login may need it
+	}
 	service, err := l.service(ctx)
 	if err != nil {
 		return r, serviceError(ctx, err)

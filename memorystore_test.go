@@ -4,23 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/lookerauth/lookerauth"
 )
 
 // memoryStore is a Store within one process, which can be made to fail.
 type memoryStore struct {
 	mu     sync.Mutex // guards what is below
 	values map[string]storedValue
-	locks  map[string]chan struct{} // full while locked
-	meet   func(op string) error    // what a call meets; called without mu
-	calls  map[string]int           // by operation
+	meet   func(op string) error // what a call meets; called without mu
+	calls  map[string]int        // by operation
 }
 
 type storedValue struct {
@@ -34,15 +30,14 @@ var errRefused = errors.New("connection refused")
 func newMemoryStore() *memoryStore {
 	store := &memoryStore{
 		values: make(map[string]storedValue),
-		locks:  make(map[string]chan struct{}),
 		calls:  make(map[string]int),
 	}
 	store.works()
 	return store
 }
 
-// onCall has every call meet this: its error, or whatever it does. The operations are "Get", "Put",
-// "Delete", "Lock" and "unlock".
+// onCall has every call meet this: its error, or whatever it does. The operations are "Get"
+// and "Swap".
 func (m *memoryStore) onCall(meet func(op string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,68 +69,37 @@ func (m *memoryStore) call(op string) error {
 	return meet(op)
 }
 
-func (m *memoryStore) Get(_ context.Context, key string) ([]byte, error) {
+func (m *memoryStore) Get(_ context.Context, name string) ([]byte, error) {
 	if err := m.call("Get"); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, ok := m.values[key]
-	if !ok || !time.Now().Before(s.expiry) {
-		return nil, fmt.Errorf("memory: %w", lookerauth.ErrNotStored)
-	}
-	return s.value, nil
+	return bytes.Clone(m.get(name).value), nil
 }
 
-func (m *memoryStore) Put(_ context.Context, key string, value []byte, ttl time.Duration) error {
-	if err := m.call("Put"); err != nil {
-		return err
-	}
-	m.set(key, value, ttl)
-	return nil
-}
-
-func (m *memoryStore) Delete(_ context.Context, key string, value []byte) error {
-	if err := m.call("Delete"); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if bytes.Equal(m.values[key].value, value) {
-		delete(m.values, key)
-	}
-	return nil
-}
-
-func (m *memoryStore) Lock(ctx context.Context, key string) (func(), error) {
-	if err := m.call("Lock"); err != nil {
+func (m *memoryStore) CompareAndSwap(
+	_ context.Context, name string, old, next []byte, ttl time.Duration,
+) ([]byte, error) {
+	if err := m.call("Swap"); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
-	lock := m.locks[key]
-	if lock == nil {
-		lock = make(chan struct{}, 1)
-		m.locks[key] = lock
+	defer m.mu.Unlock()
+	if now := m.current(name).value; !bytes.Equal(now, old) {
+		return bytes.Clone(now), nil
 	}
-	m.mu.Unlock()
-	select {
-	case lock <- struct{}{}:
-		return func() { _ = m.call("unlock"); <-lock }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	delete(m.values, name)
+	if len(next) > 0 {
+		m.values[name] = storedValue{bytes.Clone(next), time.Now().Add(ttl)}
 	}
+	return bytes.Clone(next), nil
 }
 
-// lock takes a lock as another process would, which has a second to get it.
-func (m *memoryStore) lock(t *testing.T, name string) (unlock func()) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	unlock, err := m.Lock(ctx, name)
-	if err != nil {
-		t.Fatalf("the lock is held by somebody else: %v", err)
+// current returns what is stored under the name, if that has not expired. mu is held.
+func (m *memoryStore) current(name string) storedValue {
+	if s := m.values[name]; time.Now().Before(s.expiry) {
+		return s
 	}
-	return unlock
+	return storedValue{}
 }
 
 // callsOf returns how often an operation was called.
@@ -163,7 +127,7 @@ func (m *memoryStore) checkSize(t *testing.T, want int) {
 func (m *memoryStore) get(name string) storedValue {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.values[name]
+	return m.current(name)
 }
 
 func (m *memoryStore) set(name string, value []byte, ttl time.Duration) {
@@ -181,7 +145,7 @@ func (m *memoryStore) clear() {
 // garble makes all values ones that do not open.
 func (m *memoryStore) garble() {
 	for _, name := range m.names() {
-		m.set(name, nil, time.Hour)
+		m.set(name, []byte("garbage"), time.Hour)
 	}
 }
 
@@ -192,43 +156,27 @@ func (m *memoryStore) swap(a, b string) {
 	m.values[a], m.values[b] = m.values[b], m.values[a]
 }
 
-// slowPut is a memoryStore whose Put takes effect long before it answers.
-type slowPut struct{ *memoryStore }
+// slowSwap is a memoryStore whose swaps take effect long before they answer.
+type slowSwap struct{ *memoryStore }
 
-func (s slowPut) Put(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	err := s.memoryStore.Put(ctx, key, value, ttl)
+func (s slowSwap) CompareAndSwap(
+	ctx context.Context, name string, old, next []byte, ttl time.Duration,
+) ([]byte, error) {
+	now, err := s.memoryStore.CompareAndSwap(ctx, name, old, next, ttl)
 	time.Sleep(100 * time.Millisecond)
-	return err
+	return now, err
 }
 
-// hungGet is a memoryStore whose Get does not answer.
-type hungGet struct{ *memoryStore }
+// hungStore is a memoryStore that does not answer.
+type hungStore struct{ *memoryStore }
 
-func (hungGet) Get(ctx context.Context, _ string) ([]byte, error) {
+func (hungStore) Get(ctx context.Context, _ string) ([]byte, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-// hungLock is a memoryStore whose locks nobody gets.
-type hungLock struct{ *memoryStore }
-
-func (hungLock) Lock(ctx context.Context, _ string) (func(), error) {
-	<-ctx.Done()
-	return nil, ctx.Err()
+func (s hungStore) CompareAndSwap(
+	ctx context.Context, name string, _, _ []byte, _ time.Duration,
+) ([]byte, error) {
+	return s.Get(ctx, name)
 }
-
-// lateLock is a memoryStore whose Lock takes its time, whatever its context says.
-type lateLock struct{ *memoryStore }
-
-func (s lateLock) Lock(_ context.Context, key string) (func(), error) {
-	time.Sleep(10 * time.Second)
-	return s.memoryStore.Lock(context.Background(), key)
-}
-
-// unlockedBy is a memoryStore whose locks are free, with this unlock.
-type unlockedBy struct {
-	*memoryStore
-	unlock func()
-}
-
-func (s unlockedBy) Lock(context.Context, string) (func(), error) { return s.unlock, nil }

@@ -28,7 +28,7 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 				if waited := time.Since(before); waited > 750*time.Millisecond {
 					t.Errorf("the logins took %v", waited)
 				}
-				if n := store.callsOf("Get"); n != 1 {
+				if n := store.callsOf("Swap"); n != 1 {
 					t.Errorf("the store was asked %d times, want once as it is left alone then", n)
 				}
 
@@ -50,11 +50,8 @@ func TestProcessGoesOnAloneWhileTheStoreFails(t *testing.T) {
 // The Store here does not even heed its context.
 func TestSlowOperationOfTheStoreIsNotWaitedFor(t *testing.T) {
 	for op, longest := range map[string]time.Duration{
-		"Get":    750 * time.Millisecond,
-		"Put":    750 * time.Millisecond,
-		"Delete": 750 * time.Millisecond,
-		"Lock":   5 * time.Second,
-		"unlock": time.Second, // by the next login, which waits for the lock
+		"Get":  750 * time.Millisecond,
+		"Swap": 750 * time.Millisecond,
 	} {
 		t.Run(op, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
@@ -98,38 +95,32 @@ func TestSlowStoreLeavesTimeForTheLogin(t *testing.T) {
 }
 
 func TestStoreIsLeftAloneAfterEveryError(t *testing.T) {
-	for _, op := range []string{"Get", "Lock", "Put"} {
-		t.Run(op, func(t *testing.T) {
-			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				store := newMemoryStore()
-				calls := func() int {
-					return store.callsOf("Get") + store.callsOf("Lock") + store.callsOf("Put")
-				}
-				cache := newCache(t, looker, withStore(store))
-				accessToken(t, cache.ServiceAccount())
-				store.failOn(op, errRefused)
-				for i := range 3 {
-					accessToken(t, cache.User(fmt.Sprint(i)))
-					synctest.Wait()
-					before := calls()
-					time.Sleep(5*time.Second - time.Nanosecond)
-					accessToken(t, cache.User(fmt.Sprint(100+i)))
-					if calls() != before {
-						t.Error("the store was called less than 5 seconds after it failed")
-					}
-					time.Sleep(time.Nanosecond)
-				}
-				checkStoreErrors(t, cache, 3)
-			})
-		})
-	}
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		calls := func() int { return store.callsOf("Get") + store.callsOf("Swap") }
+		cache := newCache(t, looker, withStore(store))
+		accessToken(t, cache.ServiceAccount())
+		store.fail(errRefused)
+		for i := range 3 {
+			accessToken(t, cache.User(fmt.Sprint(i)))
+			synctest.Wait()
+			before := calls()
+			time.Sleep(5*time.Second - time.Nanosecond)
+			accessToken(t, cache.User(fmt.Sprint(100+i)))
+			if calls() != before {
+				t.Error("the store was called less than 5 seconds after it failed")
+			}
+			time.Sleep(time.Nanosecond)
+		}
+		checkStoreErrors(t, cache, 3)
+	})
 }
 
 func TestStoreThatCannotBeWrittenIsLoggedOnce(t *testing.T) {
 	for name, fails := range map[string]func(store *memoryStore, op string) bool{
 		"read only": func(_ *memoryStore, op string) bool { return op != "Get" },
 		"hardly read, too": func(store *memoryStore, op string) bool {
-			return op == "Put" || store.callsOf("Get")%3 == 0
+			return op == "Swap" || store.callsOf("Get")%3 == 0
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +152,7 @@ func TestOutageIsLoggedWhenTheOneBeforeIsOver(t *testing.T) {
 		cache := newCache(t, looker, withStore(store), withLog(&log))
 		user := cache.User("789")
 		invalidate(t, user)
-		store.failOn("Delete", errors.New("a moment's failure"))
+		store.failOn("Swap", errors.New("a moment's failure"))
 		accessToken(t, user)
 		synctest.Wait()
 		store.works()
@@ -177,7 +168,7 @@ func TestOutageIsLoggedWhenTheOneBeforeIsOver(t *testing.T) {
 
 func TestStoreIsNotToBlameForACallThatCloseCutShort(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		cache := newCache(t, looker, withStore(hungGet{newMemoryStore()}))
+		cache := newCache(t, looker, withStore(hungStore{newMemoryStore()}))
 		tokenInBackground(cache.User("789"))
 		synctest.Wait()
 		closeCache(t, cache)

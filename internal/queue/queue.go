@@ -67,10 +67,11 @@ func (q *Queue) pausedFor(now time.Time) time.Duration {
 type Turn struct {
 	queue *Queue
 	until time.Time // nothing is waited for that would end later
+	held  bool      // it has a slot
 }
 
 // Turn returns a place for calls until then.
-func (q *Queue) Turn(until time.Time) *Turn { return &Turn{q, until} }
+func (q *Queue) Turn(until time.Time) *Turn { return &Turn{queue: q, until: until} }
 
 // PausedError says that a pause lasts longer than a Turn may wait.
 type PausedError struct {
@@ -79,10 +80,16 @@ type PausedError struct {
 
 func (e *PausedError) Error() string { return fmt.Sprintf("paused for another %v", e.Left) }
 
-// Take waits until there is no pause and a slot is free, which it takes. The error is the cause of
-// ctx's end, or at once a *PausedError.
+// Try is Take if nothing has to be waited for, and reports whether that was so.
+func (t *Turn) Try() bool {
+	t.held = t.held || t.queue.Paused() == 0 && t.queue.slots.TryAcquire(1)
+	return t.held
+}
+
+// Take waits until there is no pause and a slot is free, which it takes, unless it has one. The
+// error is the cause of ctx's end, or at once a *PausedError.
 func (t *Turn) Take(ctx context.Context) error {
-	for {
+	for !t.held {
 		for left := t.queue.Paused(); left > 0; left = t.queue.Paused() {
 			if t.Sleep(ctx, left) {
 				continue
@@ -95,15 +102,21 @@ func (t *Turn) Take(ctx context.Context) error {
 		if err := t.queue.slots.Acquire(ctx, 1); err != nil {
 			return context.Cause(ctx)
 		}
-		if t.queue.Paused() == 0 {
-			return nil
+		t.held = true
+		if t.queue.Paused() > 0 { // it began while this turn was waited for
+			t.GiveUp()
 		}
-		t.GiveUp() // the pause began while this turn was waited for
 	}
+	return nil
 }
 
-// GiveUp lets the next one have the slot that Take took.
-func (t *Turn) GiveUp() { t.queue.slots.Release(1) }
+// GiveUp lets the next one have the slot, if this turn has one.
+func (t *Turn) GiveUp() {
+	if t.held {
+		t.held = false
+		t.queue.slots.Release(1)
+	}
+}
 
 // Sleep waits for d, without a slot. It reports whether that was possible before ctx and the
 // time for this turn end.

@@ -1,0 +1,219 @@
+package lookerauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/looker"
+	"github.com/lookerauth/lookerauth/internal/queue"
+	"github.com/lookerauth/lookerauth/internal/seal"
+	"github.com/lookerauth/lookerauth/internal/token"
+)
+
+// record is what the Store has of an identity.
+type record struct {
+	Token *token.Response `json:"token,omitempty"` // nil if there is none
+	Lease *lease          `json:"lease,omitempty"` // nil unless a process is getting the next one
+}
+
+// lease says that a process is logging in. It is not another one's to log in, until the lease has
+// been the same for Patience, by that one's own clock. Clocks of two processes are not compared.
+type lease struct {
+	Patience time.Duration `json:"patience"`
+}
+
+// entry is a record in the Store, with the value that holds it there; empty if there is none.
+type entry struct {
+	record
+	value []byte
+}
+
+// records are the sealed records of a Store.
+type records struct {
+	store    *boundedStore
+	keys     *seal.Keyring
+	clock    Clock
+	events   *events
+	unopened atomic.Bool // a value that does not open was logged
+}
+
+func (r *records) get(ctx context.Context, name string) (entry, error) {
+	value, err := r.store.get(ctx, name)
+	if err != nil {
+		return entry{}, err
+	}
+	return r.open(ctx, name, value), nil
+}
+
+// swap puts next in the place of old, and returns what is there afterwards: if that is next, it is
+// the caller's. An empty next is none.
+func (r *records) swap(
+	ctx context.Context, name string, old entry, next record, ttl time.Duration,
+) (now entry, ok bool, err error) {
+	var value []byte
+	if next != (record{}) {
+		text, _ := json.Marshal(next) // nothing in it can fail
+		value = r.keys.Seal(name, text)
+	}
+	is, err := r.store.swap(ctx, name, old.value, value, ttl)
+	switch {
+	case err != nil:
+		return entry{}, false, err
+	case bytes.Equal(is, value):
+		return entry{next, value}, true, nil
+	}
+	return r.open(ctx, name, is), false, nil
+}
+
+// open returns the record in a value. What does not open is an empty one, to be swapped away.
+func (r *records) open(ctx context.Context, name string, value []byte) entry {
+	if len(value) == 0 {
+		return entry{}
+	}
+	e, err := r.parse(name, value)
+	if err != nil && !r.unopened.Swap(true) {
+		r.events.unopened(ctx, err)
+	}
+	return entry{e, value}
+}
+
+// parse trusts nothing but what is sealed, and that only as far as it makes sense.
+func (r *records) parse(name string, value []byte) (rec record, err error) {
+	if len(value) > maxValue {
+		return record{}, errors.New("it is longer than a value may be")
+	}
+	text, err := r.keys.Open(name, value)
+	if err != nil {
+		return record{}, err
+	}
+	if err := json.Unmarshal(text, &rec); err != nil {
+		return record{}, errors.New("there is no record in it")
+	}
+	t := rec.Token
+	if t == nil {
+		return rec, nil
+	}
+	if !looker.IsAccessToken(t.AccessToken) || t.Life <= 0 || t.Life > looker.MaxLife {
+		return record{}, errors.New("there is no token in it")
+	}
+	if now := wallTime(r.clock); t.Sent.After(now) {
+		t.Sent = now // it was issued by a clock that is ahead, and is as old as this at least
+	}
+	return rec, nil
+}
+
+const (
+	firstPause = 20 * time.Millisecond // between two looks at another's lease; then it doubles
+	lastPause  = 320 * time.Millisecond
+	maxLost    = 3       // swaps that others have won, after which a process goes on alone
+	maxValue   = 8 << 10 // bytes
+)
+
+// claim is a login's way to the lease of its identity's record, or to the token that it finds there.
+type claim struct {
+	records  *records
+	name     string
+	turn     *queue.Turn
+	patience time.Duration // that its lease says
+	limit    time.Duration // of watching others' leases, in all
+
+	good func(token.Response) bool // whether a token will do
+	keep func(token.Response) bool // whether others may go on using it meanwhile
+}
+
+// look returns a good token that is in the record; nil if there is none.
+func (c *claim) look(ctx context.Context) *token.Response {
+	if c.records.store.resting() {
+		return nil
+	}
+	e, _ := c.records.get(ctx, c.name)
+	return c.found(e)
+}
+
+func (c *claim) found(e entry) *token.Response {
+	if e.Token == nil || !c.good(*e.Token) {
+		return nil
+	}
+	return e.Token
+}
+
+// take waits for the turn, and then for a good token of another process, or for the lease. If there
+// is neither, as the Store does not work, or others take too long, the login goes on without. The
+// error is the turn's.
+func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, err error) {
+	var old entry // looking and locking are one call, which finds nothing at first
+	begun := wallTime(c.records.clock)
+	for lost := -1; lost < maxLost; lost++ {
+		if err := c.turn.Take(ctx); err != nil {
+			return nil, entry{}, err
+		}
+		if c.records.store.resting() {
+			return nil, entry{}, nil
+		}
+		now, ok, err := c.records.swap(ctx, c.name, old, c.leaseOver(old), c.ttl(old))
+		if err != nil || ok {
+			return nil, now, nil
+		}
+		if t := c.found(now); t != nil {
+			return t, entry{}, nil
+		}
+		if now.Lease != nil {
+			if now, ok = c.watch(ctx, now, begun); !ok {
+				return nil, entry{}, c.turn.Take(ctx)
+			}
+			if t := c.found(now); t != nil {
+				return t, entry{}, nil
+			}
+		}
+		old = now
+	}
+	return nil, entry{}, nil
+}
+
+// leaseOver is the record with this process's lease in place of old.
+func (c *claim) leaseOver(old entry) record {
+	next := record{Lease: &lease{c.patience}}
+	if old.Token != nil && c.keep(*old.Token) {
+		next.Token = old.Token
+	}
+	return next
+}
+
+// ttl is how long a record with this process's lease in place of old is stored.
+func (c *claim) ttl(old entry) time.Duration {
+	ttl := 2 * c.patience
+	if old.Token != nil {
+		ttl = max(ttl, old.Token.Sent.Add(old.Token.Life).Sub(wallTime(c.records.clock)))
+	}
+	return ttl
+}
+
+// watch looks at another's lease until that has gone, or has been the same for its patience. It
+// returns what it has last seen, to be swapped away; ok is false once all that takes too long.
+// The turn is given up meanwhile.
+func (c *claim) watch(ctx context.Context, seen entry, begun time.Time) (now entry, ok bool) {
+	c.turn.GiveUp()
+	since := wallTime(c.records.clock)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if !c.turn.Sleep(ctx, pause/2+rand.N(pause)) { // give or take a half
+			return entry{}, false
+		}
+		now, err := c.records.get(ctx, c.name)
+		at := wallTime(c.records.clock)
+		switch {
+		case err != nil || !within(at.Sub(begun), c.limit):
+			return entry{}, false
+		case now.Lease == nil || c.found(now) != nil:
+			return now, true
+		case !bytes.Equal(now.value, seen.value): // another process has it now
+			seen, since = now, at
+		case !within(at.Sub(since), seen.Lease.Patience):
+			return now, true
+		}
+	}
+}
