@@ -38,6 +38,7 @@ func TestRefusals(t *testing.T) {
 		{403, `"no"`, looker.Error{NotLooker: true}, ""},
 		{403, `["no"]`, looker.Error{NotLooker: true}, ""},
 		{403, `{"message":1}`, looker.Error{NotLooker: true}, ""},
+		{403, `{"message":"no","message":1}`, looker.Error{NotLooker: true}, ""},
 		{403, json + "x", looker.Error{NotLooker: true}, ""},
 		{499, html, looker.Error{NotLooker: true}, ""},
 		{199, html, looker.Error{NotLooker: true}, ""},

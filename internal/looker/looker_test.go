@@ -249,7 +249,8 @@ func TestTokensLifeStartsWhenTheLoginIsSent(t *testing.T) {
 		sent := mock.Now()
 		got, err := c.LoginUser(t.Context(), held, "789")
 		if err != nil || !got.Sent.Equal(sent) || got.Life != time.Hour {
-			t.Errorf("got %v from %v on, %v, want an hour from %v on", got.Life, got.Sent, err, sent)
+			t.Errorf("got %v from %v on, %v, want an hour from %v on",
+				got.Life, got.Sent, err, sent)
 		}
 	}
 }

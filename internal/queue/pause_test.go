@@ -39,7 +39,7 @@ func TestPausesEnd(t *testing.T) {
 					if got := q.Paused(); got != 1 {
 						t.Errorf("paused for %v just before the end", got)
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 				}
 				if got := q.Paused(); got != 0 {
 					t.Errorf("paused for %v afterwards", got)
