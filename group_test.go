@@ -351,12 +351,16 @@ func TestStartRunsOneCallForNobody(t *testing.T) {
 	})
 }
 
+// It is called for each request with an aging token, so it does not even ask whether it may.
 func TestStartAddsNothingToACallUnderWay(t *testing.T) {
 	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
 		answer := askFor(t.Context(), g, "a")
 		g.start("a")
 		checkGot(t, answer, got{"a1", nil, time.Second})
 		j.check(t, 1, 0)
+		if n := j.refuses.Load(); n != 1 {
+			t.Errorf("it was asked %d times whether a call may start", n)
+		}
 	})
 }
 
