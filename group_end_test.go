@@ -144,6 +144,12 @@ func TestCloseComesBetweenRefuseAndStart(t *testing.T) {
 
 func TestCloseAfterDiscardIsWhyTheResultIsLost(t *testing.T) {
 	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
+		j.onKeep = func(_ string, _, lost error) (string, error) {
+			if lost != errEnd {
+				t.Errorf("the result was lost for %v", lost)
+			}
+			return "", lost
+		}
 		answer := askFor(t.Context(), g, "a")
 		done, _ := g.discard("a")
 		g.close(errEnd)

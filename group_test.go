@@ -242,7 +242,8 @@ func TestCallerWhoHasLeftAlreadyStartsNothing(t *testing.T) {
 	})
 }
 
-// A report may block, as code of the user's may.
+// A report may block, as code of the user's may. It is made in the goroutine of the first caller,
+// if that is still there: what it tells comes before what the caller does next.
 func TestReportComesOnceWaitersHaveTheirResults(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
@@ -253,17 +254,18 @@ func TestReportComesOnceWaitersHaveTheirResults(t *testing.T) {
 					t.Errorf("%d of 5 waiters had their results", n)
 				}
 			}
-			ctx := t.Context()
+			ctx, want := t.Context(), got{"a1", nil, 2 * time.Second}
 			if leaves {
-				ctx = leaving(t)
+				ctx, want = leaving(t), got{"", context.DeadlineExceeded, time.Second / 4}
 			}
-			askFor(ctx, g, "a")
+			first := askFor(ctx, g, "a")
 			for range 5 {
 				go func() {
 					_, _ = g.get(t.Context(), "a")
 					answered.Add(1)
 				}()
 			}
+			checkGot(t, first, want)
 			time.Sleep(2 * time.Second)
 			j.check(t, 1, 5)
 		})
