@@ -1,6 +1,8 @@
 package token
 
 import (
+	"bytes"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,38 +91,66 @@ func TestNobodyGetsAnothersTokenWhileTokensChange(t *testing.T) {
 // Looking up without the lock may miss a token that is being moved; with the lock it may not.
 func TestTokenIsFoundUnderTheLockWhileOthersMove(t *testing.T) {
 	l := NewLRU(10000, 0)
-	all := collide(l.tokens, 40)
-	stay, come := append(all[:10:10], service()), all[10:]
-	slots := make(map[Key]*Slot)
-	for _, key := range stay {
+	keys := collide(l.tokens, 200) // each stands behind many others, which are taken out
+	slots := make([]*Slot, len(keys))
+	changes := make([]atomic.Int64, len(keys)) // twice for each time that it was out
+	for i, key := range keys {
 		put(t, l, issue(key, 0))
-		slots[key] = l.Slot(key)
+		slots[i] = newSlot(key)
 	}
+	var one sync.Mutex
 	write := func(round int) {
-		key := come[round*7%len(come)]
-		if round/len(come)%2 == 0 {
-			l.Put(issue(key, 0), at(0))
-		} else {
-			l.Remove(key, at(0))
-		}
-		l.Put(issue(stay[round%len(stay)], 0), at(0))
+		one.Lock()
+		defer one.Unlock()
+		i := round * 7 % len(keys)
+		changes[i].Add(1)
+		l.Remove(keys[i], at(0))
+		l.Put(issue(keys[i], 0), at(0))
+		changes[i].Add(1)
 	}
 	read := func() {
-		for _, key := range stay {
-			for _, slot := range []*Slot{slots[key], l.Slot(key)} {
-				token := l.Last(key)
-				if token == nil {
-					t.Errorf("%v was not found", key)
-				}
-				checkToken(t, token, key)
-				if token := l.Fresh(slot, at(0)); token != nil {
-					checkToken(t, token, key)
-				}
-				checkToken(t, l.Current(slot), key)
+		for i, key := range keys {
+			before := changes[i].Load()
+			last, token := l.Last(key), l.Current(slots[i])
+			checkToken(t, last, key)
+			checkToken(t, token, key)
+			stayed := before%2 == 0 && changes[i].Load() == before
+			if stayed && (last == nil || token == nil) {
+				t.Errorf("%v was not found", key)
 			}
 		}
 	}
 	writing(write, read)
+}
+
+// A look-up that comes while the token is moved waits for the lock before it looks.
+func TestLookUpWaitsWhileTheTokenIsMoved(t *testing.T) {
+	l := NewLRU(1, 0)
+	token := put(t, l, issue(user(1), 0))
+	slot := newSlot(user(1))
+	for name, lookUp := range map[string]func() *Token{
+		"Last":    func() *Token { return l.Last(user(1)) },
+		"Current": func() *Token { return l.Current(slot) },
+	} {
+		l.mu.Lock()
+		l.tokens.remove(token)
+		found := make(chan *Token, 1)
+		go func() { found <- lookUp() }()
+		for !isLockAwaited() && len(found) == 0 {
+			runtime.Gosched()
+		}
+		l.tokens.put(token)
+		l.mu.Unlock()
+		if <-found != token {
+			t.Errorf("%s has not found the token", name)
+		}
+	}
+}
+
+// isLockAwaited reports whether a goroutine waits for a lock.
+func isLockAwaited() bool {
+	stacks := make([]byte, 1<<20)
+	return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("[sync.Mutex.Lock"))
 }
 
 // A look-up that begins once a token was invalidated does not find it.
