@@ -6,6 +6,7 @@ import (
 	"log"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
@@ -52,6 +53,34 @@ func ExampleRegister() {
 	// lookerauth.logouts 0 {token}
 	// lookerauth.store_hits 0 {token}
 	// lookerauth.store_errors 0 {operation}
+}
+
+func ExampleWithAttributes() {
+	reader := metric.NewManualReader()
+	otel.SetMeterProvider(metric.NewMeterProvider(metric.WithReader(reader)))
+	cache, err := lookerauth.New(lookerauth.Config{
+		BaseURL: "https://eu.looker.example", ClientID: "id", ClientSecret: "secret",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	defer cache.Close(ctx)
+
+	instance := lookerotel.WithAttributes(attribute.String("looker.instance", "eu"))
+	registration, err := lookerotel.Register(cache, otel.GetMeterProvider(), instance)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer registration.Unregister()
+
+	var collected metricdata.ResourceMetrics
+	if err := reader.Collect(ctx, &collected); err != nil {
+		log.Fatal(err)
+	}
+	users := collected.ScopeMetrics[0].Metrics[0].Data.(metricdata.Gauge[int64])
+	fmt.Println(users.DataPoints[0].Attributes.Encoded(attribute.DefaultEncoder()))
+	// Output: looker.instance=eu
 }
 
 // printMetrics collects the metrics and prints them.

@@ -25,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -35,17 +36,26 @@ import (
 // scope is the name of the instrumentation scope.
 const scope = "github.com/lookerauth/lookerauth/lookerotel"
 
-// Register makes provider collect the figures of cache: each collection reads its Stats once. The
-// attributes are on every value. Give Caches that share a provider some that tell them apart:
-// otherwise the SDK adds their counters up, and keeps the gauges of one of them.
+// Option changes what [Register] does. The zero Option changes nothing.
+type Option struct{ attributes []attribute.KeyValue }
+
+// WithAttributes puts the attributes on every value. Given more than once they add up, and of two
+// attributes with the same key the later one counts. Give Caches that share a provider some that
+// tell them apart: otherwise the SDK adds their counters up, and keeps the gauges of one of them.
+func WithAttributes(attrs ...attribute.KeyValue) Option {
+	return Option{attributes: slices.Clone(attrs)}
+}
+
+// Register makes provider collect the figures of cache: each collection reads
+// [lookerauth.Cache.Stats] once.
 //
 // Unregister of the [metric.Registration] ends the collection, and the reference to cache.
 // [lookerauth.Cache.Close] does not: what cache did until then stays visible.
 //
-// Register does not block, and may be called by several goroutines at once. Neither argument may be
-// nil. The error is the provider's; the SDK's provider returns none.
+// Register does not block, and may be called by several goroutines at once. Neither cache nor
+// provider may be nil. The error is the provider's; the SDK's provider returns none.
 func Register(
-	cache *lookerauth.Cache, provider metric.MeterProvider, attributes ...attribute.KeyValue,
+	cache *lookerauth.Cache, provider metric.MeterProvider, opts ...Option,
 ) (metric.Registration, error) {
 	meter := provider.Meter(scope)
 	instruments := make([]metric.Int64Observable, len(figures))
@@ -59,11 +69,15 @@ func Register(
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("lookerotel: %w", err)
 	}
-	option := metric.WithAttributeSet(attribute.NewSet(attributes...))
+	var attributes []attribute.KeyValue
+	for _, opt := range opts {
+		attributes = append(attributes, opt.attributes...)
+	}
+	onAll := metric.WithAttributeSet(attribute.NewSet(attributes...))
 	collect := func(_ context.Context, observer metric.Observer) error {
 		stats := cache.Stats()
 		for i, figure := range figures {
-			observer.ObserveInt64(instruments[i], int64(figure.value(stats)), option)
+			observer.ObserveInt64(instruments[i], int64(figure.value(stats)), onAll)
 		}
 		return nil
 	}

@@ -42,10 +42,10 @@ func register(
 	t *testing.T,
 	cache *lookerauth.Cache,
 	provider metric.MeterProvider,
-	attributes ...attribute.KeyValue,
+	opts ...Option,
 ) metric.Registration {
 	t.Helper()
-	registration, err := Register(cache, provider, attributes...)
+	registration, err := Register(cache, provider, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestAttributesTellCachesApart(t *testing.T) {
 	for users, instance := range []string{"asia", "eu", "us"} {
 		cache, looker := newCache(t)
 		instanceOf := attribute.String("looker.instance", instance)
-		register(t, cache, provider, instanceOf)
+		register(t, cache, provider, WithAttributes(instanceOf))
 		for _, userID := range []string{"789", "790"}[:users] {
 			get(t, cache, looker, userID)
 		}
@@ -182,6 +182,21 @@ func TestAttributesTellCachesApart(t *testing.T) {
 	got := collect(t, reader)["lookerauth.users"].Data
 
 	wantAggregation(t, got, metricdata.Gauge[int64]{DataPoints: want})
+}
+
+func TestAttributesAddUpAndLaterOnesCount(t *testing.T) {
+	cache, _ := newCache(t)
+	reader := sdk.NewManualReader()
+	given := []attribute.KeyValue{attribute.String("region", "asia"), attribute.Int("shard", 1)}
+	first, second := WithAttributes(given...), WithAttributes(attribute.String("region", "eu"))
+	given[1] = attribute.Int("shard", 2) // is too late to count
+
+	register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)), first, Option{}, second)
+
+	want := attribute.NewSet(attribute.String("region", "eu"), attribute.Int("shard", 1))
+	wantAggregation(t, collect(t, reader)["lookerauth.users"].Data, metricdata.Gauge[int64]{
+		DataPoints: []metricdata.DataPoint[int64]{{Attributes: want}},
+	})
 }
 
 func TestNothingIsCollectedAfterUnregister(t *testing.T) {
