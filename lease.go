@@ -198,15 +198,17 @@ func (c *claim) ttl(old entry) time.Duration {
 // The turn is given up meanwhile.
 func (c *claim) watch(ctx context.Context, seen entry, begun time.Time) (now entry, ok bool) {
 	c.turn.GiveUp()
-	since := wallTime(c.records.clock)
+	at := wallTime(c.records.clock)
+	since := at
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		if !c.turn.Sleep(ctx, pause/2+rand.N(pause)) { // give or take a half
+		jittered := pause/2 + rand.N(pause) // give or take a half
+		if !within(at.Sub(begun)+jittered, c.limit) || !c.turn.Sleep(ctx, jittered) {
 			return entry{}, false
 		}
 		now, err := c.records.get(ctx, c.name)
-		at := wallTime(c.records.clock)
+		at = wallTime(c.records.clock)
 		switch {
-		case err != nil || !within(at.Sub(begun), c.limit):
+		case err != nil:
 			return entry{}, false
 		case now.Lease == nil || c.found(now) != nil:
 			return now, true

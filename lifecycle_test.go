@@ -273,7 +273,7 @@ func TestReplacedTokenStaysReplacedWhenTheClockIsSetForward(t *testing.T) {
 func TestReplacedTokensLeaveTheMemory(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		first := weak.Make(must(user.Token()))
+		first := weak.Make(must(user.TokenContext(t.Context())))
 		for range 2 {
 			time.Sleep(59 * time.Minute)
 			accessToken(t, user)

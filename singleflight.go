@@ -1,7 +1,6 @@
 package lookerauth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -130,11 +129,14 @@ func (g *group[K, V]) join(
 	refused := g.steps.refuse(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := cmp.Or(g.closed, refused); err != nil {
-		return nil, false, err
-	}
-	if c := g.calls[key]; c != nil {
+	c, underWay := g.calls[key]
+	switch {
+	case g.closed != nil:
+		return nil, false, g.closed
+	case underWay:
 		return c, false, nil
+	case refused != nil:
+		return nil, false, refused
 	}
 	g.started++
 	c = &call[V]{name: strconv.FormatUint(g.started, 10), waited: waited, values: values}

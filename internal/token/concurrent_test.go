@@ -1,8 +1,6 @@
 package token
 
 import (
-	"bytes"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -121,36 +119,6 @@ func TestTokenIsFoundUnderTheLockWhileOthersMove(t *testing.T) {
 		}
 	}
 	writing(write, read)
-}
-
-// A look-up that comes while the token is moved waits for the lock before it looks.
-func TestLookUpWaitsWhileTheTokenIsMoved(t *testing.T) {
-	l := NewLRU(1, 0)
-	token := put(t, l, issue(user(1), 0))
-	slot := newSlot(user(1))
-	for name, lookUp := range map[string]func() *Token{
-		"Last":    func() *Token { return l.Last(user(1)) },
-		"Current": func() *Token { return l.Current(slot) },
-	} {
-		l.mu.Lock()
-		l.tokens.remove(token)
-		found := make(chan *Token, 1)
-		go func() { found <- lookUp() }()
-		for !isLockAwaited() && len(found) == 0 {
-			runtime.Gosched()
-		}
-		l.tokens.put(token)
-		l.mu.Unlock()
-		if <-found != token {
-			t.Errorf("%s has not found the token", name)
-		}
-	}
-}
-
-// isLockAwaited reports whether a goroutine waits for a lock.
-func isLockAwaited() bool {
-	stacks := make([]byte, 1<<20)
-	return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("[sync.Mutex.Lock"))
 }
 
 // A look-up that begins once a token was invalidated does not find it.

@@ -2,9 +2,9 @@ package token
 
 import "math"
 
-// past is what an identity's token inherits from those before it. It is guarded by the lock of the
+// history is what an identity's token inherits from those before it. It is guarded by the lock of the
 // LRU; a nil one is empty.
-type past struct {
+type history struct {
 	rejectedAt int64    // when one was last invalidated; noRejection if never
 	alive      []*Token // those that Looker may still accept, oldest first
 }
@@ -12,9 +12,9 @@ type past struct {
 // noRejection is longer ago than any interval.
 const noRejection = math.MinInt64
 
-// with returns the past of the token that replaces t, whose past p is.
-func (p *past) with(t *Token, now int64) *past {
-	next := past{rejectedAt: p.lastRejection(), alive: p.aliveWith(t, now)}
+// with returns the history of the token that replaces t, whose history h is.
+func (h *history) with(t *Token, now int64) *history {
+	next := history{rejectedAt: h.lastRejection(), alive: h.aliveWith(t, now)}
 	if next.rejectedAt == noRejection && len(next.alive) == 0 {
 		return nil
 	}
@@ -22,18 +22,18 @@ func (p *past) with(t *Token, now int64) *past {
 }
 
 // lastRejection returns when a token of the identity was last invalidated.
-func (p *past) lastRejection() int64 {
-	if p == nil {
+func (h *history) lastRejection() int64 {
+	if h == nil {
 		return noRejection
 	}
-	return p.rejectedAt
+	return h.rejectedAt
 }
 
-// aliveWith returns which tokens Looker may still accept, of those in p and t.
-func (p *past) aliveWith(t *Token, now int64) []*Token {
+// aliveWith returns which tokens Looker may still accept, of those in h and t.
+func (h *history) aliveWith(t *Token, now int64) []*Token {
 	var alive []*Token
-	if p != nil {
-		for _, before := range p.alive {
+	if h != nil {
+		for _, before := range h.alive {
 			if !before.dead(now) {
 				alive = append(alive, before)
 			}

@@ -144,8 +144,8 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 
 // replace ends last, which Looker may still accept, and lets t inherit the past. mu is held.
 func (l *LRU) replace(last, t *Token, now int64) {
-	t.past = last.past.with(last, now)
-	last.past = nil // or each would keep all those before it in memory
+	t.history = last.history.with(last, now)
+	last.history = nil // or each would keep all those before it in memory
 	last.retire(ended)
 	l.order.Remove(last)
 }
@@ -166,7 +166,9 @@ func (l *LRU) takeOut(t *Token, why Cause, now int64) *Left {
 	if t.state == current {
 		t.retire(ended)
 	}
-	return &Left{t.Key(), t.past.aliveWith(t, now), why}
+	left := &Left{t.Key(), t.history.aliveWith(t, now), why}
+	t.history = nil // which a Slot that is kept would keep in memory
+	return left
 }
 
 // Invalidate takes the token out of service if it is the current one of this identity. It stays
@@ -181,15 +183,15 @@ func (l *LRU) Invalidate(key Key, accessToken string, interval time.Duration, no
 	if t == nil || t.state != current || !t.Is(accessToken) {
 		return false
 	}
-	last := t.past.lastRejection()
+	last := t.history.lastRejection()
 	if t.sent >= last && uint64(now-last) < uint64(interval) {
 		return false
 	}
 	t.retire(invalidated)
-	if t.past == nil {
-		t.past = &past{}
+	if t.history == nil {
+		t.history = &history{}
 	}
-	t.past.rejectedAt = now
+	t.history.rejectedAt = now
 	return true
 }
 

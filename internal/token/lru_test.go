@@ -71,7 +71,7 @@ func TestPuttingCurrentTokenAgainMovesItsUserToTheFront(t *testing.T) {
 	tokens := fill(t, l, 2)
 	age := tokens[0].freshFor.Load()
 	put(t, l, tokens[0])
-	if tokens[0].freshFor.Load() != age || l.Len() != 2 || tokens[0].past != nil {
+	if tokens[0].freshFor.Load() != age || l.Len() != 2 || tokens[0].history != nil {
 		t.Error("the token is another one")
 	}
 	left, _ := l.Put(issue(user(2), 0), at(0))

@@ -48,9 +48,9 @@ type Token struct {
 	touched atomic.Uint32 // what LRU.added was when it was last moved to the front
 	oauth   oauth2.Token  // its AccessToken is a part of header, not a copy
 
-	header string // the Authorization header, as Looker documents it
-	state  state  // guarded by the LRU's lock
-	past   *past  // guarded by the LRU's lock; nil while there is none
+	header  string   // the Authorization header, as Looker documents it
+	state   state    // guarded by the LRU's lock
+	history *history // guarded by the LRU's lock; nil while there is none
 }
 
 // bearerExtra is shared by all tokens, as nearly all have this type.
@@ -126,7 +126,7 @@ func (t *Token) dead(now int64) bool { return now >= t.oauth.Expiry.Add(answerTi
 // random over the first fifth of that time: tokens issued together are not refreshed together.
 func freshFor(life, refreshBefore time.Duration) time.Duration {
 	end := usable(life)
-	window := min(refreshBefore, life/4, end)
+	window := min(refreshBefore, life/4)
 	return end - window + rand.N(window/5+1)
 }
 

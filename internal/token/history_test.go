@@ -177,7 +177,7 @@ func TestPastIsPrunedWhenATokenIsReplaced(t *testing.T) {
 	for i := range 10 {
 		last = put(t, l, issue(user(1), time.Duration(i)*40*time.Minute))
 	}
-	if n := len(last.past.alive); n != 1 {
+	if n := len(last.history.alive); n != 1 {
 		t.Errorf("it remembers %d tokens, want the one that is alive", n)
 	}
 }
@@ -185,19 +185,19 @@ func TestPastIsPrunedWhenATokenIsReplaced(t *testing.T) {
 func TestEmptyPastNeedsNoMemory(t *testing.T) {
 	l := NewLRU(1, 0)
 	token := put(t, l, issue(user(1), 0))
-	if token.past != nil {
+	if token.history != nil {
 		t.Error("the first token has a past")
 	}
 	token = put(t, l, issue(user(1), 2*time.Hour))
-	if token.past != nil {
+	if token.history != nil {
 		t.Error("a token that replaced a dead one has a past")
 	}
 	token = put(t, l, issue(user(1), 3*time.Hour))
-	if token.past == nil {
+	if token.history == nil {
 		t.Error("a token that replaced a living one has no past")
 	}
 	token = put(t, l, issue(user(1), 6*time.Hour))
-	if token.past != nil {
+	if token.history != nil {
 		t.Error("a token has a past in which all are dead")
 	}
 }
