@@ -69,6 +69,7 @@ func New(cfg Config) (*Cache, error) {
 		maxLogins:  cfg.MaxConcurrentLogins,
 		events:     c.events,
 		background: &guard.Background{},
+		closed:     make(chan struct{}),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.logins = newGroup[Identity, *outcome](l)
@@ -161,11 +162,13 @@ func (c *Cache) Stats() Stats {
 }
 
 // Close ends the Cache: from now on every call gets [ErrClosed]. It cancels the logins under way,
-// waits for them and for background logouts, and logs every token out, the service account's last;
+// waits for them and for background logouts, and logs every token out, the service account's first;
 // with a Store none, as others may use them. A token whose login was cancelled on the wire may stay
 // alive at Looker until it expires, as nobody has learnt of it.
 //
-// It blocks until all that is done, or until ctx ends; it then returns an error that says how many
-// tokens may be alive. After it no goroutine of the Cache is left, if the functions and interfaces
-// in the [Config] return when their context ends. To close again, or meanwhile, does nothing.
+// It blocks until all that is done. It gives up when ctx ends, or if no logout has succeeded for as
+// long as [Config.LoginTimeout]; it then returns an error that says how many tokens may be alive.
+// Afterwards no goroutine of the Cache is left, if the functions and interfaces in the [Config]
+// return when their context ends. To close again, or meanwhile, waits for the first Close, or until
+// its own ctx ends, and returns the same error.
 func (c *Cache) Close(ctx context.Context) error { return c.lifecycle.close(ctx) }

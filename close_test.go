@@ -13,11 +13,11 @@ import (
 
 func TestCloseLogsEverybodyOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		cache := newCache(t, looker)
-		var last atomic.Value
+		cache := newCache(t, looker, maxConcurrentLogins(1))
+		var first atomic.Value
 		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
 			if call.Op == lookertest.Logout {
-				last.Store(call.UserID)
+				first.CompareAndSwap(nil, call.UserID)
 			}
 			return nil
 		})
@@ -32,8 +32,8 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 
 		closeCache(t, cache)
 		checkNoneAlive(t, looker)
-		if last.Load() != lookertest.ServiceAccount {
-			t.Errorf("%q was logged out last, want the service account", last.Load())
+		if first.Load() != lookertest.ServiceAccount {
+			t.Errorf("%q was logged out first, want the service account", first.Load())
 		}
 		// 40 users, the service account, and an old token of it and of one user.
 		if n := cache.Stats().Logouts - before; n != 43 {
@@ -92,18 +92,46 @@ func TestNothingIsServedWhileCloseWaits(t *testing.T) {
 	})
 }
 
-func TestSecondCloseDoesNotCutTheFirstShort(t *testing.T) {
+func TestSecondCloseWaitsForTheFirst(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxUsers(1))
-		looker.Fail(lookertest.Logout, -1, delayed(time.Second))
+		slow := answered(403)
+		slow.Delay = time.Second
+		looker.Fail(lookertest.Logout, -1, slow)
 		accessToken(t, cache.User("1"))
-		accessToken(t, cache.User("2")) // evicts the other, whose logout takes a second
-		closed := closeInBackground(t, cache)
+		before := time.Now()
+		first := closeInBackground(t, cache)
 		synctest.Wait()
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		checkError(t, cache.Close(ended), nil)
-		checkError(t, <-closed, nil)
+		checkError(t, cache.Close(ended), context.Canceled) // and does not cut the first short
+		second := cache.Close(t.Context())
+		checkTook(t, before, time.Second)
+		if err := <-first; err == nil || second != err || cache.Close(t.Context()) != err {
+			t.Errorf("the first: %v; the second: %v", err, second)
+		}
+	})
+}
+
+func TestCloseGivesUpOnceNoLogoutSucceeds(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		useUsers(t, cache, 160)
+		looker.Fail(lookertest.Logout, -1, delayed(time.Hour))
+		before := time.Now()
+		checkErrorSays(t, cache.Close(t.Context()), "161 of 161", "no logout has succeeded")
+		checkTook(t, before, 30*time.Second)
+	})
+}
+
+func TestCloseGoesOnWhileLogoutsSucceed(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, maxConcurrentLogins(1))
+		useUsers(t, cache, 5)
+		looker.Fail(lookertest.Logout, -1, delayed(20*time.Second))
+		before := time.Now()
+		closeCache(t, cache)
+		checkTook(t, before, 2*time.Minute)
 		checkNoneAlive(t, looker)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,9 @@ type lifecycle struct {
 	background *guard.Background
 	ctx        context.Context
 	cancel     context.CancelFunc
+
+	closed   chan struct{} // closed with closeErr set, once everything has ended
+	closeErr error
 }
 
 // outcome is what came of a login.
@@ -196,24 +200,43 @@ func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 }
 
 // close ends everything: logins are cancelled and waited for, then all tokens released, the service
-// account's last. It ends with ctx, and does nothing the second time.
+// account's first. It gives up when ctx ends, or if no logout has succeeded for a LoginTimeout.
 func (l *lifecycle) close(ctx context.Context) error {
 	if !l.logins.close(closedError()) {
-		return nil
+		select {
+		case <-l.closed:
+			return l.closeErr
+		case <-ctx.Done():
+			return fmt.Errorf("lookerauth: close: %w", context.Cause(ctx))
+		}
 	}
+	l.closeErr = l.end(ctx)
+	close(l.closed)
+	return l.closeErr
+}
+
+func (l *lifecycle) end(ctx context.Context) error {
 	now := l.clock.Now().UnixNano()
-	users := l.tokens.RemoveUsers(now)
-	service := l.tokens.Remove(ServiceAccount().key, now)
+	left := l.tokens.RemoveUsers(now)
+	users := len(left)
+	if service := l.tokens.Remove(ServiceAccount().key, now); service != nil {
+		left = slices.Insert(left, 0, service)
+	}
 	err := guard.Wait(ctx, &l.logins.running)
-	failed := l.releaseAll(ctx, users, service)
+	ctx, stop := l.whileLogoutsSucceed(ctx)
+	defer stop()
+	failed := l.releaseAll(ctx, left)
 	// Logins that end late still add to the background, which is why they are waited for again.
 	err = cmp.Or(err, guard.Wait(ctx, &l.logins.running), l.background.Wait(ctx))
+	if errors.Is(context.Cause(ctx), errNoLogout) {
+		err = errNoLogout
+	}
 	l.cancel()
-	l.events.closed(ctx, len(users), failed)
+	l.events.closed(ctx, users, failed)
 	if failed > 0 {
-		const left = "lookerauth: close: the logout of %d of %d identities failed, " +
+		const alive = "lookerauth: close: the logout of %d of %d identities failed, " +
 			"their tokens may live until they expire: %w"
-		return fmt.Errorf(left, failed, len(users)+1, cmp.Or(err, errLogout))
+		return fmt.Errorf(alive, failed, len(left), cmp.Or(err, errLogout))
 	}
 	if err != nil {
 		return fmt.Errorf("lookerauth: close: %w", err)
@@ -221,27 +244,46 @@ func (l *lifecycle) close(ctx context.Context) error {
 	return nil
 }
 
-// errLogout stands for the errors of logouts, each of which was logged.
-var errLogout = errors.New("it was refused or not answered")
+// The errors that stand for those of logouts, each of which was logged.
+var (
+	errLogout   = errors.New("it was refused or not answered")
+	errNoLogout = errors.New("no logout has succeeded for as long as LoginTimeout")
+)
 
-// releaseAll releases the users' tokens, and then the service account's. It returns for how many of
-// these identities that failed.
-func (l *lifecycle) releaseAll(ctx context.Context, users []*token.Left, service *token.Left) int {
-	var failed atomic.Int64
-	release := func(left *token.Left) error {
-		if l.issuer.release(ctx, Identity{left.Key}, left.Tokens) != nil {
-			failed.Add(1)
+// whileLogoutsSucceed returns a context that also ends once a LoginTimeout has passed in which no
+// logout has succeeded: then the others will hardly do.
+func (l *lifecycle) whileLogoutsSucceed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for before := l.events.logouts.Load(); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-l.clock.After(l.timeout):
+			}
+			now := l.events.logouts.Load()
+			if now == before {
+				cancel(errNoLogout)
+			}
+			before = now
 		}
-		return nil
-	}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// releaseAll releases tokens, in this order, and returns for how many identities that failed.
+func (l *lifecycle) releaseAll(ctx context.Context, all []*token.Left) int {
+	var failed atomic.Int64
 	var group errgroup.Group
 	group.SetLimit(l.maxLogins)
-	for _, left := range users {
-		group.Go(func() error { return release(left) })
+	for _, left := range all {
+		group.Go(func() error {
+			if l.issuer.release(ctx, Identity{left.Key}, left.Tokens) != nil {
+				failed.Add(1)
+			}
+			return nil
+		})
 	}
 	_ = group.Wait() // no function in it fails
-	if service != nil {
-		_ = release(service)
-	}
 	return int(failed.Load())
 }
