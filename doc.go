@@ -12,10 +12,10 @@
 //
 // # Identities
 //
-// An identity is the service account ([Cache.ServiceAccount], [WithServiceAccount]) or one user
-// ([Cache.User], [WithUser]). A [TokenSource] is one identity's: it gives its token to code that
-// wants an [oauth2.TokenSource], and makes an [http.Client] or an [http.RoundTripper] that acts as
-// it. [Cache.Transport] is for many: the context of each request says whose it is.
+// An [Identity] is the [ServiceAccount] or one [User]. A [TokenSource] is one identity's, from
+// [Cache.As]: it gives its token to code that wants an [oauth2.TokenSource], and makes an
+// [http.Client] or an [http.RoundTripper] that acts as it. [Cache.Transport] is for many: the
+// context of each request says whose it is ([WithIdentity]).
 //
 // # The life of a token
 //
@@ -32,8 +32,10 @@
 // # More than one process
 //
 // A [Config.Store] shares tokens between processes, sealed with [Config.StoreKeys]. A login first
-// looks there, then takes the identity's lock, looks again, logs in, and stores the token. While
-// the Store fails, each process goes on alone.
+// swaps a lease into the identity's record, or finds there what another process has put: a token,
+// which it takes, or a lease, which it waits for. Who has the lease logs in, and swaps it for the
+// token. The lease of a process that has died is taken over after about 5 seconds. While the Store
+// fails, each process goes on alone.
 //
 // # Events
 //
