@@ -22,7 +22,7 @@ type Stats struct {
 	Evictions    uint64 // users pushed out by more recent ones
 	Logouts      uint64 // tokens logged out at Looker
 	StoreHits    uint64 // tokens taken from the Store, each of which saved a login
-	StoreErrors  uint64 // operations of the Store that failed or took too long, locks included
+	StoreErrors  uint64 // operations of the Store that failed or took too long
 }
 
 // events counts what happens, and logs it: one method for each. It is safe for concurrent use.

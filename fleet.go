@@ -185,8 +185,8 @@ func (f *fleet) revoke(
 	return errors.Join(err, f.login.revoke(ctx, who, tokens, all))
 }
 
-// release lets the tokens be, as other processes may use them. One that was invalidated here is only
-// taken out of the Store: another process's requests may go well with it.
+// release lets the tokens be, as other processes may use them. One that was invalidated here is
+// only taken out of the Store: another process's requests may go well with it.
 func (f *fleet) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	tokens = slices.DeleteFunc(tokens, func(t *token.Token) bool { return !t.Invalidated() })
 	if len(tokens) == 0 {

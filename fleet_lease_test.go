@@ -203,7 +203,8 @@ func TestProcessThatStoodStillReplacesNoGoodToken(t *testing.T) {
 }
 
 func TestClocksOfAFleetMayBeHoursApart(t *testing.T) {
-	for _, apart := range []time.Duration{-5 * time.Hour, -time.Minute, time.Minute, 5 * time.Hour} {
+	const hours = 5 * time.Hour
+	for _, apart := range []time.Duration{-hours, -time.Minute, time.Minute, hours} {
 		t.Run(apart.String(), func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				store, clock := newMemoryStore(), &steppedClock{}

@@ -114,7 +114,8 @@ const (
 	maxValue   = 8 << 10 // bytes
 )
 
-// claim is a login's way to the lease of its identity's record, or to the token that it finds there.
+// claim is a login's way to the lease of its identity's record, or to the token that it finds
+// there.
 type claim struct {
 	records  *records
 	name     string

@@ -41,7 +41,8 @@ func (c *Cache) ServiceAccount() *TokenSource { return c.As(ServiceAccount()) }
 // Identity returns whose token s gives: the one that was asked for.
 func (s *TokenSource) Identity() Identity { return Identity{s.slot.Key()} }
 
-// Token is [TokenSource.TokenContext] without a context: it waits for as long as a login takes. The
+// Token is [TokenSource.TokenContext] without a context: it waits for as long as a login takes, and
+// for its turn, without a limit of the caller's. The
 // token is the caller's own, as oauth2.ReuseTokenSource, which is in [oauth2.NewClient], writes to
 // the one that it gets.
 func (s *TokenSource) Token() (*oauth2.Token, error) {

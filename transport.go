@@ -24,10 +24,9 @@ type Transport struct {
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// Transport returns a [Transport] for requests of several identities. [WithUser] or
-// [WithServiceAccount] puts a request's identity into its context; one without gets
-// [ErrNoIdentity], never the service account. base carries the requests; if it is nil,
-// [Config.Transport] does.
+// Transport returns a [Transport] for requests of several identities. [WithIdentity], or one of its
+// shorthands, puts a request's identity into its context; one without gets [ErrNoIdentity], and is
+// never the service account's. base carries the requests; if it is nil, [Config.Transport] does.
 func (c *Cache) Transport(base http.RoundTripper) *Transport {
 	t := &Transport{cache: c, sender: c.sender}
 	if base != nil {

@@ -31,7 +31,7 @@ func TestRequestWithoutIdentityIsRefused(t *testing.T) {
 		client := &http.Client{Transport: newCache(t, looker).Transport(nil)}
 		for ctx, want := range map[context.Context]error{
 			t.Context():                          lookerauth.ErrNoIdentity,
-			lookerauth.WithUser(t.Context(), ""): lookerauth.ErrInvalidIdentity, // no service account
+			lookerauth.WithUser(t.Context(), ""): lookerauth.ErrInvalidIdentity,
 		} {
 			body := &closeRecorder{Reader: strings.NewReader("body")}
 			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, looker.URL+looks, body)

@@ -2,8 +2,8 @@ package token
 
 import "math"
 
-// history is what an identity's token inherits from those before it. It is guarded by the lock of the
-// LRU; a nil one is empty.
+// history is what an identity's token inherits from those before it. It is guarded by the lock of
+// the LRU; a nil one is empty.
 type history struct {
 	rejectedAt int64    // when one was last invalidated; noRejection if never
 	alive      []*Token // those that Looker may still accept, oldest first
