@@ -2,6 +2,8 @@ package lookerauth_test
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -206,4 +208,54 @@ func TestCloseEndsWithItsContextAndSaysWhatIsLeft(t *testing.T) {
 		checkErrorSays(t, err, "3 of 3")
 		checkTook(t, before, time.Second)
 	})
+}
+
+func TestCloseWaitsForTheLogger(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		logs := make(chan string, 100)
+		log := handlerFunc(func(_ context.Context, record slog.Record) {
+			if strings.HasSuffix(record.Message, "logged in") {
+				time.Sleep(10 * time.Second)
+			}
+			logs <- record.Message
+		})
+		cache := newCache(t, looker, withLog(log))
+		looker.Fail(lookertest.Login, 1, delayed(time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := cache.ServiceAccount().TokenContext(ctx)
+		checkError(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Second) // the login has ended, and is being logged
+		closeCache(t, cache)
+		close(logs) // the Logger would panic if it were called later
+		time.Sleep(time.Minute)
+		if len(logs) == 0 {
+			t.Error("nothing was logged")
+		}
+	})
+}
+
+// Close has given up, and a login comes home: what that does in the background breaks nothing.
+func TestLoginMayComeHomeAfterCloseGaveUp(t *testing.T) {
+	for range 100 {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			home := make(chan struct{})
+			cache := newCache(t, looker, maxUsers(1), afterLogin(func() error {
+				<-home
+				return nil
+			}))
+			go func() { home <- struct{}{}; home <- struct{}{} }()
+			accessToken(t, cache.User("1"))
+			looker.Fail(lookertest.Logout, -1, delayed(time.Millisecond))
+			done := tokenInBackground(cache.User("2"))
+			synctest.Wait()
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			if cache.Close(ended) == nil {
+				t.Error("Close has waited")
+			}
+			close(home)
+			checkError(t, <-done, lookerauth.ErrClosed)
+		})
+	}
 }

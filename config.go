@@ -27,7 +27,7 @@ import (
 //
 // The functions and interfaces in it are called from several goroutines at once, and never with a
 // lock held. Those that get a context must return when it ends. A panic in them during a login is
-// that login's error.
+// that login's error; a Clock must not panic.
 //
 // Printed with any verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no
 // secret. In an unexported field of another struct it does, as package fmt cannot ask it there.

@@ -28,7 +28,7 @@ var (
 		"use the id that Looker gave the user, not an email address or an external id")
 
 	// ErrRateLimited: Looker answered 429, or did so a moment ago and the pause it asked for is
-	// longer than Config.LoginTimeout allows. CallError.RetryAfter says how long to wait.
+	// longer than [Config.LoginTimeout] allows. [CallError.RetryAfter] says how long to wait.
 	ErrRateLimited = errors.New("too many logins: Looker asks for a pause")
 
 	// ErrNotLooker: something other than a Looker API answered, such as a proxy, a login page or
@@ -46,8 +46,8 @@ var (
 	ErrNoIdentity = errors.New("no identity: name a user or the service account, " +
 		"in a request's context with WithUser or WithServiceAccount")
 
-	// ErrForeignOrigin: a request was made straight to a place that is not below the
-	// Config.BaseURL. It was not sent.
+	// ErrForeignOrigin: a request was made straight to a place that is not below
+	// [Config.BaseURL]. It was not sent.
 	ErrForeignOrigin = errors.New("the request leads away from the base URL, and was not sent: " +
 		"use another http.Client for other hosts")
 
@@ -61,7 +61,7 @@ var (
 type CallError struct {
 	Op         string        // "login", "login_user" or "logout"
 	Identity   Identity      // whose token it was about
-	StatusCode int           // of the answer; 0 if none came
+	StatusCode int           // of the answer; 0 if none came; 429 during a pause, too
 	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if none
 	RetryAfter time.Duration // from a 429; 0 if Looker did not say
 	Err        error         // the cause, which errors.Is and errors.As see; may be nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // handlerFunc is a log handler that wants to see every event.
@@ -24,6 +25,7 @@ func (f handlerFunc) WithGroup(string) slog.Handler { return f }
 
 // event is what a log handler got.
 type event struct {
+	at      time.Time
 	level   slog.Level
 	message string
 	attrs   []slog.Attr
@@ -47,7 +49,7 @@ type eventLog struct {
 func (l *eventLog) Enabled(context.Context, slog.Level) bool { return true }
 
 func (l *eventLog) Handle(_ context.Context, record slog.Record) error {
-	e := event{level: record.Level, message: record.Message}
+	e := event{at: record.Time, level: record.Level, message: record.Message}
 	record.Attrs(func(attr slog.Attr) bool {
 		e.attrs = append(e.attrs, attr)
 		return true

@@ -49,62 +49,66 @@ func (e *events) stats() Stats {
 	}
 }
 
-// line is an event as it is logged. The documentation of the package lists them all.
-type line struct {
-	level slog.Level
-	event string
-	attrs []slog.Attr
-}
-
 // log writes an event to the user's Logger, in the caller's goroutine, unless ctx has it held back.
-// Otherwise no lock may be held. A panic in the Logger stays there.
+// Otherwise no lock may be held. A panic in the Logger stays there. The documentation of the
+// package lists all events.
 func (e *events) log(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr) {
 	if e.logger == nil {
 		return
 	}
-	l := line{level, event, attrs}
-	if held, ok := ctx.Value(heldKey{}).(*heldLines); ok && held.add(l) {
-		return
-	}
-	guard.Recover(func() { e.logger.LogAttrs(ctx, level, "lookerauth: "+event, attrs...) })
+	record := slog.NewRecord(time.Now(), level, "lookerauth: "+event, 0)
+	record.AddAttrs(attrs...)
+	e.write(ctx, record)
 }
 
-// heldLines are the lines of a job for which callers wait. They have to get its result first, as a
-// Logger may call back, and then waits for that result, too.
-type heldLines struct {
+func (e *events) write(ctx context.Context, record slog.Record) {
+	if held, ok := ctx.Value(heldKey{e}).(*heldRecords); ok && held.add(record) {
+		return
+	}
+	guard.Recover(func() {
+		if e.logger.Enabled(ctx, record.Level) {
+			_ = e.logger.Handler().Handle(ctx, record)
+		}
+	})
+}
+
+// heldRecords are the events of a job for which callers wait. They have to get its result first, as
+// a Logger may call back, and then waits for that result, too.
+type heldRecords struct {
 	mu       sync.Mutex // guards what is below
-	lines    []line
+	records  []slog.Record
 	released bool
 }
 
-type heldKey struct{}
+// heldKey is the context key of what is held back of one Cache's events.
+type heldKey struct{ events *events }
 
 // hold returns a context whose events are held back until release is called. They then go where
-// those of ctx go.
+// those of ctx go, with the time at which they happened.
 func (e *events) hold(ctx context.Context) (_ context.Context, release func()) {
-	held := &heldLines{}
-	return context.WithValue(ctx, heldKey{}, held), func() {
-		for _, l := range held.release() {
-			e.log(ctx, l.level, l.event, l.attrs...)
+	held := &heldRecords{}
+	return context.WithValue(ctx, heldKey{e}, held), func() {
+		for _, record := range held.release() {
+			e.write(ctx, record)
 		}
 	}
 }
 
-// add reports whether the line is held back.
-func (h *heldLines) add(l line) bool {
+// add reports whether the event is held back.
+func (h *heldRecords) add(record slog.Record) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.released {
-		h.lines = append(h.lines, l)
+		h.records = append(h.records, record)
 	}
 	return !h.released
 }
 
-func (h *heldLines) release() []line {
+func (h *heldRecords) release() []slog.Record {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.released = true
-	return h.lines
+	return h.records
 }
 
 func whose(who Identity) slog.Attr { return slog.Any("identity", who) }

@@ -260,3 +260,35 @@ func TestEventsOfALoginHaveTheContextOfItsRequest(t *testing.T) {
 		}
 	})
 }
+
+// A function of one Cache's Config may use another Cache, with the context that it has.
+func TestEventsGoToTheirOwnLogger(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var inner, outer eventLog
+		one := newCache(t, looker, withLog(&inner))
+		asks := withAfterLogin(func(ctx context.Context, _ lookerauth.Login) error {
+			_, err := one.ServiceAccount().TokenContext(ctx)
+			return err
+		})
+		accessToken(t, newCache(t, looker, withLog(&outer), asks).ServiceAccount())
+		synctest.Wait()
+		inner.check(t, "logged in", 1)
+		outer.check(t, "logged in", 1)
+	})
+}
+
+func TestEventsSayWhenTheyHappened(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log eventLog
+		start := time.Now()
+		looker.Fail(lookertest.LoginUser, 1, delayed(20*time.Second))
+		accessToken(t, newCache(t, looker, withLog(&log)).User("789"))
+		at := make(map[time.Duration]bool)
+		for _, e := range log.all() {
+			at[e.at.Sub(start)] = true
+		}
+		if !at[0] || !at[20*time.Second] || len(at) != 2 {
+			t.Errorf("logged in after %v, want the service account at once, and 20 s", at)
+		}
+	})
+}

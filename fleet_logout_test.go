@@ -1,7 +1,9 @@
 package lookerauth_test
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,5 +108,36 @@ func TestCloseLeavesATokenToTheOthersThatWasSharedAMomentAgo(t *testing.T) {
 		closeCache(t, one)
 		checkLogouts(t, looker, 0)
 		store.checkSize(t, 1)
+	})
+}
+
+// Logout ends what comes home, also if Close does not wait for it.
+func TestLogoutThenCloseEndsTheLoginUnderWay(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store, base := newMemoryStore(), looker.Transport()
+		slow := withTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodPost { // comes home although it is cancelled
+				time.Sleep(time.Second)
+				req = req.WithContext(context.WithoutCancel(req.Context()))
+			}
+			return base.RoundTrip(req)
+		}))
+		cache := newCache(t, looker, withStore(store), slow)
+		tokenInBackground(cache.ServiceAccount())
+		synctest.Wait()
+		logOut(t, cache.ServiceAccount())
+		closeCache(t, cache)
+		checkNoneAlive(t, looker)
+		store.checkSize(t, 0)
+	})
+}
+
+func TestCloseBlamesNoLogoutOnTheStore(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		cache := newCache(t, looker, withStore(store))
+		invalidate(t, cache.User("789"))
+		store.fail(errRefused)
+		closeCache(t, cache)
 	})
 }

@@ -70,7 +70,7 @@ func TestTokenThatALoginFoundIsNotEndedByIt(t *testing.T) {
 			if _, err := l.keep(who, o, nil, tt.lost); err == nil {
 				t.Error("callers get the token")
 			}
-			if err := l.background.Wait(t.Context()); err != nil {
+			if err := guard.Wait(t.Context(), l.background); err != nil {
 				t.Fatal(err)
 			}
 			if len(ends.ended) > 0 {

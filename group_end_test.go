@@ -26,8 +26,9 @@ func TestCallThatIsRunTwiceHasOneResult(t *testing.T) {
 				t.Errorf("it has %v, %v", r.Val, r.Err)
 			}
 		}
+		g.running.Done() // as get does, which reports
+		j.reports.Add(1)
 		g.running.Wait() // there is nothing more to wait for
-		j.reports.Add(1) // get would have
 		j.check(t, 1, 0)
 
 		j.onRun = nil
@@ -142,10 +143,10 @@ func TestCloseComesBetweenRefuseAndStart(t *testing.T) {
 	})
 }
 
-func TestCloseAfterDiscardIsWhyTheResultIsLost(t *testing.T) {
+func TestDiscardedResultStaysDiscardedWhenClosed(t *testing.T) {
 	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
 		j.onKeep = func(_ string, _, lost error) (string, error) {
-			if lost != errEnd {
+			if lost != errAgain {
 				t.Errorf("the result was lost for %v", lost)
 			}
 			return "", lost
@@ -153,7 +154,7 @@ func TestCloseAfterDiscardIsWhyTheResultIsLost(t *testing.T) {
 		answer := askFor(t.Context(), g, "a")
 		done, _ := g.discard("a")
 		g.close(errEnd)
-		checkGot(t, answer, got{"", errEnd, time.Second})
+		checkGot(t, answer, got{"", errEnd, time.Second}) // who asks again is told of the end
 		j.check(t, 1, 0)
 		time.AfterFunc(time.Second, done)
 		before := time.Now()

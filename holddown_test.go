@@ -64,7 +64,7 @@ func TestHoldDownDoublesUpToHalfAMinute(t *testing.T) {
 	})
 }
 
-func TestFailureThatWillNotPassHoldsDownForHalfAMinute(t *testing.T) {
+func TestPermanentFailureHoldsDownForHalfAMinute(t *testing.T) {
 	for _, fault := range []lookertest.Fault{
 		answered(400), answered(403), answered(404), {Body: "<html>"},
 	} {

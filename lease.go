@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -89,7 +90,7 @@ func (r *records) parse(name string, value []byte) (rec record, err error) {
 	}
 	text, err := r.keys.Open(name, value)
 	if err != nil {
-		return record{}, err
+		return record{}, fmt.Errorf("no key in StoreKeys opens it: %w", err)
 	}
 	if err := json.Unmarshal(text, &rec); err != nil {
 		return record{}, errors.New("there is no record in it")

@@ -36,8 +36,8 @@ type lifecycle struct {
 	maxLogins int
 	events    *events
 
-	// What runs in the background ends with ctx, and nothing is added to it once Close has begun
-	// and no login is under way.
+	// What runs in the background ends with ctx. Nothing is added to it once Close has released all
+	// tokens and no login is under way.
 	background *guard.Background
 	ctx        context.Context
 	cancel     context.CancelFunc
@@ -226,8 +226,10 @@ func (l *lifecycle) end(ctx context.Context) error {
 	ctx, stop := l.whileLogoutsSucceed(ctx)
 	defer stop()
 	failed := l.releaseAll(ctx, left)
-	// Logins that end late still add to the background, which is why they are waited for again.
-	err = cmp.Or(err, guard.Wait(ctx, &l.logins.running), l.background.Wait(ctx))
+	// Logins that end late still add to the background: it is not waited for before they have.
+	if waitErr := guard.Wait(ctx, &l.logins.running, l.background); err == nil {
+		err = waitErr
+	}
 	if errors.Is(context.Cause(ctx), errNoLogout) {
 		err = errNoLogout
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -166,7 +168,7 @@ func (l *login) logInUser(
 	}
 }
 
-// prepare runs AfterLogin, in a goroutine of its own: not even a panic in it may lose the token.
+// prepare runs AfterLogin in a goroutine of its own: not even a panic in it may lose the token.
 func (l *login) prepare(ctx context.Context, who Identity, t *token.Token) error {
 	if l.afterLogin == nil {
 		return nil
@@ -262,26 +264,22 @@ func meaning(op string, who Identity, failed *looker.Error) *CallError {
 	return e
 }
 
-// revoke logs the tokens out at Looker, one after the other, each in its own time.
+// revoke logs the tokens out at Looker, the newest first, as many at once as the queue lets.
 func (l *login) revoke(
 	ctx context.Context, who Identity, tokens []*token.Token, _ bool,
 ) error {
-	var errs []error
-	for _, t := range tokens {
-		if err := l.logOut(ctx, who, t); err != nil {
-			l.events.logoutFailed(ctx, who, err)
-			errs = append(errs, err)
-			continue
-		}
-		l.events.loggedOut(ctx, who)
+	errs := make([]error, len(tokens))
+	var all sync.WaitGroup
+	for i, t := range slices.Backward(tokens) {
+		all.Go(func() { errs[i] = l.logOut(ctx, who, t) })
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 
 func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	return l.revoke(ctx, who, tokens, false)
 }
-
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
 	b := budget{l.logouts.Turn(l.clock.Now().Add(l.timeout)), maxTries}
 	tries := func(ctx context.Context) error {
@@ -293,7 +291,10 @@ func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error 
 	}
 	err := guard.Bounded(ctx, l.clock, l.timeout, tooLate(l.timeout), tries)
 	if err != nil {
-		return asCallError(err, opLogout, who)
+		err = asCallError(err, opLogout, who)
+		l.events.logoutFailed(ctx, who, err)
+		return err
 	}
+	l.events.loggedOut(ctx, who)
 	return nil
 }

@@ -2,6 +2,7 @@ package lookerauth_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -69,17 +70,17 @@ func (m *memoryStore) call(op string) error {
 	return meet(op)
 }
 
-func (m *memoryStore) Get(_ context.Context, name string) ([]byte, error) {
-	if err := m.call("Get"); err != nil {
+func (m *memoryStore) Get(ctx context.Context, name string) ([]byte, error) {
+	if err := cmp.Or(ctx.Err(), m.call("Get")); err != nil {
 		return nil, err
 	}
 	return bytes.Clone(m.get(name).value), nil
 }
 
 func (m *memoryStore) CompareAndSwap(
-	_ context.Context, name string, old, next []byte, ttl time.Duration,
+	ctx context.Context, name string, old, next []byte, ttl time.Duration,
 ) ([]byte, error) {
-	if err := m.call("Swap"); err != nil {
+	if err := cmp.Or(ctx.Err(), m.call("Swap")); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()

@@ -17,7 +17,8 @@ import (
 type group[K comparable, V any] struct {
 	steps   steps[K, V]
 	results singleflight.Group
-	running sync.WaitGroup // calls, and holders of discard; none is added once closed is set
+	running sync.WaitGroup // calls, their reports in goroutines of ours, and holders of discard;
+	// none is added once closed is set
 
 	mu      sync.Mutex // guards what is below
 	closed  error      // why no call may start any more
@@ -84,11 +85,15 @@ func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 		select {
 		case <-ctx.Done():
 			if first {
-				go func() { g.report(key, c, <-done) }()
+				go func() {
+					defer g.running.Done()
+					g.report(key, c, <-done)
+				}()
 			}
 			return result, ctx.Err()
 		case r := <-done:
 			if first {
+				g.running.Done() // what follows is the caller's own, who may even close the group
 				g.report(key, c, r)
 			} else {
 				g.steps.joined(key)
@@ -111,6 +116,7 @@ func (g *group[K, V]) start(key K) {
 		return
 	}
 	go func() {
+		defer g.running.Done()
 		result, err, _ := g.results.Do(c.name, func() (any, error) { return g.run(key, c) })
 		g.report(key, c, singleflight.Result{Val: result, Err: err})
 	}()
@@ -142,7 +148,7 @@ func (g *group[K, V]) join(
 	c = &call[V]{name: strconv.FormatUint(g.started, 10), waited: waited, values: values}
 	c.ctx, c.cancel = context.WithCancelCause(values)
 	g.calls[key] = c
-	g.running.Add(1)
+	g.running.Add(2) // until it has run, and until it is reported
 	return c, true, nil
 }
 
@@ -166,7 +172,7 @@ func (g *group[K, V]) finish(key K, c *call[V], result V, err error) (V, error) 
 	defer g.mu.Unlock()
 	delete(g.calls, key)
 	lost := g.closed
-	if lost == nil && c.discarded {
+	if c.discarded { // whoever did that wants more than an end
 		lost = errAgain
 	}
 	return g.steps.keep(key, result, err, lost)

@@ -85,7 +85,8 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 // discarded: its token is logged out, too, and those who wait for it wait for another. The identity
 // may be used again afterwards, which logs it in anew.
 //
-// It blocks until Looker has answered or ctx ends. If it fails with a [*CallError], the token may
+// It blocks until Looker has answered or ctx ends. An error is one around [ErrNoIdentity],
+// [ErrInvalidIdentity] or [ErrClosed], or that of the Store. If it is a [*CallError], the token may
 // live until it expires, but nobody gets it from here any more, unless it could not be taken out of
 // a Store either.
 func (s *TokenSource) Logout(ctx context.Context) error {

@@ -6,7 +6,7 @@ import (
 )
 
 // Background is what runs while nobody waits for it but [Background.Wait]. The zero value is
-// ready for use. Nothing may be added once a Wait has found it empty and ended.
+// ready for use. Nothing may be added while somebody waits and it is empty.
 type Background struct {
 	running sync.WaitGroup
 }
@@ -20,14 +20,16 @@ func (b *Background) Run(f func() error) <-chan error {
 	})
 }
 
-// Wait waits until nothing is under way, or ctx ends; then it returns ctx's error.
-func (b *Background) Wait(ctx context.Context) error { return Wait(ctx, &b.running) }
+// Wait waits until nothing is under way.
+func (b *Background) Wait() { b.running.Wait() }
 
-// Wait waits for the group, or until ctx ends; then it returns ctx's error.
-func Wait(ctx context.Context, group *sync.WaitGroup) error {
+// Wait waits for all, one after the other, or until ctx ends; then it returns ctx's error.
+func Wait(ctx context.Context, all ...interface{ Wait() }) error {
 	done := make(chan struct{})
 	go func() {
-		group.Wait()
+		for _, each := range all {
+			each.Wait()
+		}
 		close(done)
 	}()
 	select {

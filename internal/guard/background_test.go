@@ -16,7 +16,7 @@ func TestWaitForNothingReturnsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		var background guard.Background
-		if err := background.Wait(t.Context()); err != nil || time.Since(begin) != 0 {
+		if err := guard.Wait(t.Context(), &background); err != nil || time.Since(begin) != 0 {
 			t.Errorf("got %v after %v", err, time.Since(begin))
 		}
 	})
@@ -41,7 +41,7 @@ func TestWaitIsForAllThatIsUnderWay(t *testing.T) {
 						return end()
 					})
 				}
-				err := background.Wait(t.Context())
+				err := guard.Wait(t.Context(), &background)
 				if err != nil || time.Since(begin) != 2*time.Hour {
 					t.Errorf("got %v after %v", err, time.Since(begin))
 				}
@@ -67,11 +67,12 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errOurs)
 		defer cancel()
-		err := background.Wait(ctx)
+		err := guard.Wait(ctx, &background)
 		if err != context.DeadlineExceeded || time.Since(begin) != time.Minute {
 			t.Errorf("got %v after %v", err, time.Since(begin))
 		}
-		if err := background.Wait(t.Context()); err != nil || time.Since(begin) != time.Hour {
+		err = guard.Wait(t.Context(), &background)
+		if err != nil || time.Since(begin) != time.Hour {
 			t.Errorf("the next one: got %v after %v", err, time.Since(begin))
 		}
 	})

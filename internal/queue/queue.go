@@ -1,4 +1,5 @@
-// Package queue decides whose turn it is to make a call: so many at once, and none during a pause.
+// Package queue decides whose turn it is to make a call: so many at once, and none during a pause,
+// nor as long as somebody is held down after a failure.
 package queue
 
 import (

@@ -44,8 +44,7 @@ func (k *Keyring) Seal(name string, text []byte) []byte {
 }
 
 // ErrSealed is what Open returns for a value that no key opens.
-var ErrSealed = errors.New("it was sealed with a key that is not in StoreKeys, " +
-	"or for another identity, or was changed")
+var ErrSealed = errors.New("it was sealed with another key, or for another name, or was changed")
 
 // Open returns the text of a value that Seal made for name, with any of the keys.
 func (k *Keyring) Open(name string, value []byte) ([]byte, error) {

@@ -20,7 +20,7 @@ type LRU struct {
 	// does not matter: nobody stays that long without being touched.
 	added atomic.Uint32
 
-	mu    sync.Mutex                       // held for look-ups only; guards all changes
+	mu    sync.Mutex                       // guards changes, and look-ups that must not miss
 	order *simplelru.LRU[*Token, struct{}] // the users' tokens, by when they were last used
 }
 
