@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -283,15 +282,20 @@ func (b *broken) value(name string) []byte {
 	return bytes.Clone(b.get(name))
 }
 
-// twoSteps has others come in between looking and writing.
+// twoSteps has another caller come in between looking and writing, if there is one.
 func twoSteps(b *broken) {
+	looked := make(chan struct{})
 	b.swapFunc = func(
 		_ context.Context, name string, old, next []byte, ttl time.Duration,
 	) ([]byte, error) {
 		if now := b.value(name); !bytes.Equal(now, old) {
 			return now, nil
 		}
-		runtime.Gosched()
+		select {
+		case looked <- struct{}{}:
+		case <-looked:
+		case <-time.After(time.Millisecond): // nobody else is here
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.set(name, bytes.Clone(next), ttl)
