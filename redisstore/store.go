@@ -5,12 +5,12 @@
 //	cfg.Store = redisstore.New(client)
 //	cfg.StoreKeys = [][]byte{key} // 32 random bytes, the same in every process
 //
-// cfg is a [lookerauth.Config]. What the server sees is sealed: it learns no token and no user id.
+// cfg is a [lookerauth.Config]. Values are sealed, so that the server learns no token. Names are
+// hashes of what can be guessed: Looker's address, the API key's client id, and the user's id.
 package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -22,12 +22,11 @@ import (
 // Store is a [lookerauth.Store] in Redis or Valkey. Make one with [New], as the zero Store is of no
 // use. It is safe for concurrent use.
 //
-// It stores the value of a key under "lookerauth:{key}" until the token in it expires. That key's
-// lock is under "lookerauth:{key}:lock" for as long as a login takes. The braces keep the two in
-// one slot of a Cluster.
+// It keeps the value of a name under "lookerauth:" and the name, until its ttl has passed. What it
+// finds there that is no string, or is longer than 8 KiB, it takes for no value, and replaces.
 //
 // Its methods block until the server has answered, or their context ends. An error wraps the
-// client's, or is the context's cause.
+// client's, or the context's cause.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
@@ -35,14 +34,13 @@ type Store struct {
 
 var _ lookerauth.Store = (*Store)(nil)
 
-// Option changes what [New] makes.
-type Option func(*Store)
+// Option changes what [New] makes. The zero Option changes nothing.
+type Option struct{ apply func(*Store) }
 
-// WithPrefix makes all names in Redis start with this prefix instead of "lookerauth:". Use one
-// without braces. With {text} in it all names are in one slot of a Cluster, and with {} a token and
-// its lock may be in two; the Store works all the same.
+// WithPrefix makes all names in Redis start with this prefix instead of "lookerauth:". With {text}
+// in it, all of them are in one slot of a Cluster.
 func WithPrefix(prefix string) Option {
-	return func(s *Store) { s.prefix = prefix }
+	return Option{func(s *Store) { s.prefix = prefix }}
 }
 
 // New makes a [Store] of the client. It makes no call and does not block. The client stays the
@@ -51,25 +49,27 @@ func WithPrefix(prefix string) Option {
 // Whatever the client's options are, an operation returns soon after its context ends. On the wire
 // it may go on until the client's own timeouts end it: a client heeds deadlines there only with
 // ContextTimeoutEnabled. A client that reads from replicas may miss a token that was stored a
-// moment ago, which costs a login.
+// moment ago, which costs a call more.
 func New(client redis.UniversalClient, opts ...Option) *Store {
 	s := &Store{client: client, prefix: "lookerauth:"}
 	for _, opt := range opts {
-		opt(s)
+		if opt.apply != nil {
+			opt.apply(s)
+		}
 	}
 	return s
 }
 
-// name is where the value of key is. All names of a key have the same hash tag.
-func (s *Store) name(key string) string { return s.prefix + "{" + key + "}" }
+// maxSize is that of the longest value. Nothing reads more than a byte beyond it.
+const maxSize = 8 << 10
 
-// Get implements [lookerauth.Store]. The error is [lookerauth.ErrNotStored] if there is no value.
-func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
-	value, err := within(ctx, func() ([]byte, error) {
-		return s.client.Get(ctx, s.name(key)).Bytes()
-	}, nil)
-	if errors.Is(err, redis.Nil) {
-		return nil, lookerauth.ErrNotStored
+// Get implements [lookerauth.Store].
+func (s *Store) Get(ctx context.Context, name string) ([]byte, error) {
+	value, err := within(ctx, func() (string, error) {
+		return s.client.GetRange(ctx, s.prefix+name, 0, maxSize).Result()
+	})
+	if redis.HasErrorPrefix(err, "WRONGTYPE") || len(value) > maxSize {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("redisstore: get: %w", err)
@@ -77,67 +77,69 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	return value, nil
 }
 
-// Put implements [lookerauth.Store]. A ttl of less than a millisecond counts as one.
-func (s *Store) Put(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	ttl = max(ttl, time.Millisecond) // without one, the value would stay for ever
-	_, err := within(ctx, func() (string, error) {
-		return s.client.Set(ctx, s.name(key), value, ttl).Result()
-	}, nil)
-	if err != nil {
-		return fmt.Errorf("redisstore: put: %w", err)
-	}
-	return nil
-}
-
-// Delete implements [lookerauth.Store]. If key has another value, or none, it does nothing.
-func (s *Store) Delete(ctx context.Context, key string, value []byte) error {
-	if err := s.deleteIf(ctx, s.name(key), value); err != nil {
-		return fmt.Errorf("redisstore: delete: %w", err)
-	}
-	return nil
-}
-
-// deleteIfScript deletes KEYS[1] if its value is ARGV[1].
-var deleteIfScript = redis.NewScript(`
-if redis.call("GET", KEYS[1]) == ARGV[1] then
-	return redis.call("DEL", KEYS[1])
+// swapScript makes ARGV[2] the value of KEYS[1] for ARGV[3] milliseconds if it is ARGV[1], and
+// returns the value that there is afterwards. An empty one stands for none. The client may send it
+// again: the second time ARGV[2] is there already.
+var swapScript = redis.NewScript(`
+local now = redis.pcall("GETRANGE", KEYS[1], 0, 8192)
+local failed = type(now) == "table"
+if failed and not now.err:find("WRONGTYPE") then
+	return now
 end
-return 0`)
+if failed or #now > 8192 then
+	now = ""
+end
+if now ~= ARGV[1] then
+	return now
+end
+if ARGV[2] == "" then
+	redis.call("DEL", KEYS[1])
+else
+	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
+end
+return ARGV[2]`)
 
-func (s *Store) deleteIf(ctx context.Context, name string, value any) error {
-	_, err := within(ctx, func() (any, error) {
-		return deleteIfScript.Run(ctx, s.client, []string{name}, value).Result()
-	}, nil)
-	return err
+// CompareAndSwap implements [lookerauth.Store]. A ttl is rounded up to milliseconds, and to one at
+// least.
+func (s *Store) CompareAndSwap(
+	ctx context.Context, name string, old, next []byte, ttl time.Duration,
+) (now []byte, err error) {
+	keys := []string{s.prefix + name}
+	// The call may go on after this has returned. It has copies of the caller's slices.
+	from, to, milliseconds := string(old), string(next), (max(ttl, 1)-1).Milliseconds()+1
+	now, err = within(ctx, func() (string, error) {
+		return swapScript.Run(ctx, s.client, keys, from, to, milliseconds).Text()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redisstore: swap: %w", err)
+	}
+	return now, nil
 }
 
-// within returns what call does, or ctx's cause as soon as ctx ends. undo runs, unless it is nil,
-// after a call whose caller has left. It also runs after one that failed, as that may have had its
-// effect all the same.
-func within[T any](ctx context.Context, call func() (T, error), undo func()) (T, error) {
-	type result struct {
-		value T
-		err   error
+// within returns what call answers, nil if that is empty, or ctx's cause as soon as ctx ends.
+func within(ctx context.Context, call func() (string, error)) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	results := make(chan result) // not buffered: what was sent was received
+	type result struct {
+		answer string
+		err    error
+	}
+	results := make(chan result, 1) // nobody may be there to receive it
 	go func() {
-		value, err := call()
-		select {
-		case results <- result{value, err}:
-			if err == nil {
-				return
-			}
-		case <-ctx.Done():
-		}
-		if undo != nil {
-			undo()
-		}
+		answer, err := call()
+		results <- result{answer, err}
 	}()
 	select {
 	case r := <-results:
-		return r.value, r.err
+		if r.err != nil && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if r.answer == "" {
+			return nil, r.err
+		}
+		return []byte(r.answer), r.err
 	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }

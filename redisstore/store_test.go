@@ -3,10 +3,11 @@
 package redisstore_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
+	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,12 +19,13 @@ import (
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/redisstore"
 	"github.com/lookerauth/lookerauth/redisstore/internal/redisserver"
+	"github.com/lookerauth/lookerauth/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(settling{m}) }
 
 // settling gives what the tests left some seconds to end. A client whose server went away ends its
-// dialling up to a second after it was closed, and a Store its tries to open a lock.
+// dialling up to a second after it was closed.
 type settling struct{ *testing.M }
 
 func (s settling) Run() int {
@@ -35,6 +37,21 @@ func (s settling) Run() int {
 	}
 	return code
 }
+
+// hook answers every command itself.
+type hook func(context.Context, redis.Cmder) error
+
+func (hook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h hook) ProcessHook(redis.ProcessHook) redis.ProcessHook { return redis.ProcessHook(h) }
+
+// nowhere is the address of clients that never connect. It is no name, as that would be looked up
+// when a client is made.
+const nowhere = "127.0.0.1:1"
 
 // guard is how long what should return soon may take before a test calls it a hang.
 const guard = time.Minute
@@ -63,28 +80,22 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// lock takes a lock that is free.
-func lock(t *testing.T, store *redisstore.Store, key string) (unlock func()) {
+// swap swaps, and fails the test unless the answer is want.
+func swap(t *testing.T, store *redisstore.Store, name, old, next, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), guard)
-	defer cancel()
-	unlock, err := store.Lock(ctx, key)
-	check(t, err)
-	return unlock
+	now, err := store.CompareAndSwap(t.Context(), name, []byte(old), []byte(next), time.Hour)
+	if err != nil || string(now) != want {
+		t.Errorf("%s: a swap of %.20q for %.20q returned %.20q, %v, want %.20q",
+			name, old, next, now, err, want)
+	}
 }
 
-// wantValue fails the test unless this is the value of key; none if it is nil.
-func wantValue(t *testing.T, store *redisstore.Store, key string, want []byte) {
+// wantValue fails the test unless this is the value of name; "" is none.
+func wantValue(t *testing.T, store *redisstore.Store, name, want string) {
 	t.Helper()
-	got, err := store.Get(t.Context(), key)
-	if want == nil {
-		if !errors.Is(err, lookerauth.ErrNotStored) {
-			t.Errorf("%s is %q, %v, want none", key, got, err)
-		}
-		return
-	}
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is %q, %v, want %q", key, got, err, want)
+	got, err := store.Get(t.Context(), name)
+	if err != nil || string(got) != want || (got == nil) != (want == "") {
+		t.Errorf("%s is %.20q, %v, want %.20q", name, got, err, want)
 	}
 }
 
@@ -111,38 +122,6 @@ func soon(t *testing.T, what string, f func() error) error {
 	}
 }
 
-// commands is a hook that sends a value for every command that has been answered.
-type commands chan struct{}
-
-func (c commands) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (c commands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-		return err
-	}
-}
-
-// await waits for n commands.
-func (c commands) await(t *testing.T, n int) {
-	t.Helper()
-	for range n {
-		select {
-		case <-c:
-		case <-time.After(guard):
-			t.Fatal("no command")
-		}
-	}
-}
-
 func TestStoreWorksOnEveryKindOfServer(t *testing.T) {
 	kinds := map[string]func(*testing.T) redis.UniversalClient{
 		"single": func(t *testing.T) redis.UniversalClient {
@@ -162,228 +141,208 @@ func TestStoreWorksOnEveryKindOfServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t)
 			defer client.Close()
-			store := redisstore.New(client)
-			// These keys are in slots of all three masters.
-			for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-				unlock := lock(t, store, key)
-				check(t, store.Put(t.Context(), key, []byte("value of "+key), time.Hour))
-				unlock()
-				wantValue(t, store, key, []byte("value of "+key))
-				check(t, store.Delete(t.Context(), key, []byte("value of "+key)))
-				wantValue(t, store, key, nil)
-				lock(t, store, key)()
+			storetest.Run(t, func(*testing.T) lookerauth.Store { return redisstore.New(client) })
+			var all []string
+			for _, node := range nodes(t, client) {
+				all = append(all, names(t, node)...)
+			}
+			for _, name := range all {
+				if !strings.HasPrefix(name, "lookerauth:") {
+					t.Errorf("name %q", name)
+				}
+			}
+			if len(all) == 0 {
+				t.Error("nothing was stored")
 			}
 		})
 	}
 }
 
-func TestTokenAndLockAreInOneSlot(t *testing.T) {
-	addrs := redisserver.NewCluster(t)
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
-	defer cluster.Close()
-	store := redisstore.New(cluster)
-	lock(t, store, "key")
-	check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
-	// A command with names of different slots is an error.
-	n, err := cluster.Exists(t.Context(), "lookerauth:{key}", "lookerauth:{key}:lock").Result()
-	if n != 2 || err != nil {
-		t.Errorf("%d exist, %v", n, err)
+// nodes returns clients of each server that a client stores in.
+func nodes(t *testing.T, client redis.UniversalClient) (nodes []*redis.Client) {
+	t.Helper()
+	cluster, ok := client.(*redis.ClusterClient)
+	if !ok {
+		return []*redis.Client{client.(*redis.Client)}
 	}
+	var mu sync.Mutex
+	check(t, cluster.ForEachMaster(t.Context(), func(_ context.Context, node *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		nodes = append(nodes, node)
+		return nil
+	}))
+	return nodes
+}
+
+// turns is a Store whose calls go to two clients in turn, as those of two processes.
+type turns struct {
+	stores [2]*redisstore.Store
+	calls  atomic.Uint32
+}
+
+func (s *turns) next() *redisstore.Store { return s.stores[s.calls.Add(1)%2] }
+
+func (s *turns) Get(ctx context.Context, name string) ([]byte, error) {
+	return s.next().Get(ctx, name)
+}
+
+func (s *turns) CompareAndSwap(
+	ctx context.Context, name string, old, next []byte, ttl time.Duration,
+) ([]byte, error) {
+	return s.next().CompareAndSwap(ctx, name, old, next, ttl)
+}
+
+func TestTwoProcessesSeeTheSameValues(t *testing.T) {
+	addr := redisserver.New(t).Addr
+	storetest.Run(t, func(t *testing.T) lookerauth.Store {
+		return &turns{stores: [2]*redisstore.Store{newStore(t, addr), newStore(t, addr)}}
+	})
 }
 
 func TestPrefixWithBracesWorksOnACluster(t *testing.T) {
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redisserver.NewCluster(t)})
 	defer cluster.Close()
-	for _, prefix := range []string{"{}:", "{tokens}:", "{", "}"} {
+	for _, prefix := range []string{"{}:", "{tokens}:", "{", "}", ""} {
 		store := redisstore.New(cluster, redisstore.WithPrefix(prefix))
-		unlock := lock(t, store, "key")
-		check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
-		wantValue(t, store, "key", []byte("value"))
-		check(t, store.Delete(t.Context(), "key", []byte("value")))
-		wantValue(t, store, "key", nil)
-		unlock()
-		lock(t, store, "key")()
+		swap(t, store, "name", "", "value", "value")
+		wantValue(t, store, "name", "value")
+		swap(t, store, "name", "value", "", "")
+		wantValue(t, store, "name", "")
 	}
 }
 
-func TestNamesStartWithThePrefix(t *testing.T) {
+func TestNamesInRedisArePrefixAndName(t *testing.T) {
 	client := newClient(t, redisserver.New(t).Addr)
-	first := redisstore.New(client)
-	second := redisstore.New(client, redisstore.WithPrefix("reports:"))
-	for _, store := range []*redisstore.Store{first, second} {
-		lock(t, store, "key")
-		check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
-	}
-	want := []string{
-		"lookerauth:{key}", "lookerauth:{key}:lock", "reports:{key}", "reports:{key}:lock",
-	}
+	swap(t, redisstore.New(client), "name", "", "one", "one")
+	swap(t, redisstore.New(client, redisstore.Option{}), "name", "one", "two", "two")
+	other := redisstore.New(client, redisstore.WithPrefix("reports:"))
+	swap(t, other, "name", "", "three", "three")
+	want := []string{"lookerauth:name", "reports:name"}
 	if got := names(t, client); !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
 }
 
-func TestPutReplacesTheValue(t *testing.T) {
-	store := newStore(t, redisserver.New(t).Addr)
-	wantValue(t, store, "key", nil)
-	for _, value := range []string{"one", "\x00\xff\r\n", "three"} {
-		check(t, store.Put(t.Context(), "key", []byte(value), time.Hour))
-		wantValue(t, store, "key", []byte(value))
-	}
-	wantValue(t, store, "other", nil)
-}
-
 func TestValueExpires(t *testing.T) {
 	client := newClient(t, redisserver.New(t).Addr)
 	store := redisstore.New(client)
-	for _, ttl := range []time.Duration{
-		time.Hour, 1500 * time.Millisecond, time.Microsecond, 0, -time.Hour,
-	} {
-		check(t, store.Put(t.Context(), "key", []byte("value"), ttl))
-		left, err := client.PTTL(t.Context(), "lookerauth:{key}").Result()
+	for i, ttl := range []time.Duration{time.Hour, 300 * 24 * time.Hour, time.Minute} {
+		old, next := fmt.Sprint("value ", i), fmt.Sprint("value ", i+1)
+		if i == 0 {
+			old = ""
+		}
+		_, err := store.CompareAndSwap(t.Context(), "name", []byte(old), []byte(next), ttl)
 		check(t, err)
-		if left == -1 || left > max(ttl, time.Millisecond) || left < ttl-time.Minute {
-			t.Errorf("put for %v, and %v are left", ttl, left)
+		left, err := client.PTTL(t.Context(), "lookerauth:name").Result()
+		if err != nil || left > ttl || left < ttl-time.Minute {
+			t.Errorf("stored for %v, and %v are left, %v", ttl, left, err)
 		}
 	}
 }
 
-func TestDeleteRemovesThatValueOnly(t *testing.T) {
-	store := newStore(t, redisserver.New(t).Addr)
-	check(t, store.Delete(t.Context(), "key", []byte("value")))
-	check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
-	check(t, store.Delete(t.Context(), "key", []byte("another")))
-	wantValue(t, store, "key", []byte("value"))
-	check(t, store.Delete(t.Context(), "key", []byte("value")))
-	wantValue(t, store, "key", nil)
+func TestTTLIsRoundedUpToMilliseconds(t *testing.T) {
+	for ttl, want := range map[time.Duration]int64{
+		time.Hour:                          3_600_000,
+		time.Millisecond:                   1,
+		time.Millisecond + 1:               2,
+		1500 * time.Microsecond:            2,
+		1:                                  1,
+		0:                                  1,
+		-time.Hour:                         1,
+		math.MinInt64:                      1,
+		math.MaxInt64:                      math.MaxInt64/1_000_000 + 1,
+		time.Second - 1:                    1000,
+		time.Second + time.Millisecond - 1: 1001,
+	} {
+		var got any
+		store := newStore(t, nowhere, hook(func(_ context.Context, cmd redis.Cmder) error {
+			got = cmd.Args()[len(cmd.Args())-1]
+			cmd.(*redis.Cmd).SetVal("value")
+			return nil
+		}))
+		_, err := store.CompareAndSwap(t.Context(), "name", nil, []byte("value"), ttl)
+		if got != want || err != nil {
+			t.Errorf("a ttl of %v: %v ms, %v, want %d", ttl, got, err, want)
+		}
+	}
 }
 
-func TestProcessesExcludeEachOther(t *testing.T) {
-	addr := redisserver.New(t).Addr
-	stores := []*redisstore.Store{newStore(t, addr), newStore(t, addr)}
-	var inside atomic.Int32
-	var all sync.WaitGroup
-	for _, store := range stores {
-		for range 4 {
-			all.Go(func() {
-				for range 5 {
-					unlock := lock(t, store, "key")
-					if inside.Add(1) != 1 {
-						t.Error("two have the lock")
-					}
-					wantValue(t, store, "key", nil) // some time passes
-					inside.Add(-1)
-					unlock()
+// What is under a name is none if a Store cannot have written it. A swap replaces it.
+func TestForeignValueIsNoneAndIsReplaced(t *testing.T) {
+	client := newClient(t, redisserver.New(t).Addr)
+	store := redisstore.New(client)
+	long := strings.Repeat("x", 8<<10+1)
+	for kind, command := range map[string][]any{
+		"hash":         {"HSET", "lookerauth:name", "field", "value"},
+		"list":         {"RPUSH", "lookerauth:name", "value"},
+		"set":          {"SADD", "lookerauth:name", "value"},
+		"sorted set":   {"ZADD", "lookerauth:name", "1", "value"},
+		"stream":       {"XADD", "lookerauth:name", "*", "field", "value"},
+		"empty string": {"SET", "lookerauth:name", ""},
+		"long string":  {"SET", "lookerauth:name", long},
+		"huge string":  {"SETRANGE", "lookerauth:name", 64 << 20, "x"},
+	} {
+		for _, next := range []string{"value", ""} {
+			t.Run(fmt.Sprintf("%s for %q", kind, next), func(t *testing.T) {
+				check(t, client.Do(t.Context(), command...).Err())
+				wantValue(t, store, "name", "")
+				swap(t, store, "name", "other", "another", "")
+				swap(t, store, "name", long, "another", "")
+				swap(t, store, "name", long[1:], "another", "")
+				wantValue(t, store, "name", "")
+				swap(t, store, "name", "", next, next)
+				wantValue(t, store, "name", next)
+				swap(t, store, "name", next, "", "")
+				if got := names(t, client); len(got) != 0 {
+					t.Errorf("names %q are left", got)
 				}
 			})
 		}
 	}
-	all.Wait()
 }
 
-func TestLocksOfDifferentKeysAreIndependent(t *testing.T) {
-	store := newStore(t, redisserver.New(t).Addr)
-	lock(t, store, "one")
-	lock(t, store, "other")
+// A client sends again what was not answered. The second answer is that to the first.
+func TestSwapThatTheClientSendsTwiceIsOne(t *testing.T) {
+	client := newClient(t, redisserver.New(t).Addr)
+	client.AddHook(twice{})
+	store := redisstore.New(client)
+	swap(t, store, "name", "", "one", "one")
+	swap(t, store, "name", "one", "two", "two")
+	swap(t, store, "name", "one", "three", "two")
+	wantValue(t, store, "name", "two")
+	swap(t, store, "name", "two", "", "")
+	wantValue(t, store, "name", "")
 }
 
-func TestWaiterGetsTheLockWhenItIsReleased(t *testing.T) {
-	addr := redisserver.New(t).Addr
-	unlock := lock(t, newStore(t, addr), "key")
-	tries := make(commands)
-	waiter := newStore(t, addr, tries)
-	err := soon(t, "Lock", func() error {
-		got := make(chan error, 1)
-		go func() {
-			_, err := waiter.Lock(t.Context(), "key")
-			got <- err
-		}()
-		tries.await(t, 3)
-		unlock()
-		return <-got
-	})
-	check(t, err)
-}
+// twice is a hook that sends each command twice, and loses the first answer.
+type twice struct{ hook }
 
-func TestWaitEndsWithTheContext(t *testing.T) {
-	addr := redisserver.New(t).Addr
-	lock(t, newStore(t, addr), "key")
-	tries := make(commands)
-	waiter := newStore(t, addr, tries)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cause := errors.New("the cause")
-	err := soon(t, "Lock", func() error {
-		go func() {
-			tries.await(t, 3)
-			cancel(cause)
-		}()
-		_, err := waiter.Lock(ctx, "key")
-		return err
-	})
-	if !errors.Is(err, cause) {
-		t.Errorf("got %v, want the context's cause", err)
-	}
-}
-
-func TestLockOfADeadProcessOpensByItself(t *testing.T) {
-	addr := redisserver.New(t).Addr
-	client := newClient(t, addr)
-	lock(t, newStore(t, addr), "key")
-	left, err := client.PTTL(t.Context(), "lookerauth:{key}:lock").Result()
-	check(t, err)
-	if left <= 0 || left > redisstore.LockTTL {
-		t.Errorf("it opens in %v", left)
-	}
-	// As if that had passed:
-	check(t, client.PExpire(t.Context(), "lookerauth:{key}:lock", time.Millisecond).Err())
-	lock(t, newStore(t, addr), "key")
-}
-
-func TestUnlockLeavesALockThatIsAnothersNow(t *testing.T) {
-	addr := redisserver.New(t).Addr
-	client := newClient(t, addr)
-	late := lock(t, newStore(t, addr), "key")
-	check(t, client.Del(t.Context(), "lookerauth:{key}:lock").Err())
-	unlock := lock(t, newStore(t, addr), "key")
-	late()
-	if got := names(t, client); !slices.Equal(got, []string{"lookerauth:{key}:lock"}) {
-		t.Errorf("names %q", got)
-	}
-	unlock()
-	if got := names(t, client); len(got) != 0 {
-		t.Errorf("names %q", got)
-	}
-}
-
-// repeater is a hook that sends each command twice, as a client does which did not get the first
-// answer.
-type repeater struct{ commands }
-
-func (repeater) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (twice) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		_ = next(ctx, cmd)
 		return next(ctx, cmd)
 	}
 }
 
-func TestLockIsOursIfTheClientHadToAskTwice(t *testing.T) {
-	lock(t, newStore(t, redisserver.New(t).Addr, repeater{}), "key")
+func TestServerThatForgotTheScriptGetsItAgain(t *testing.T) {
+	client := newClient(t, redisserver.New(t).Addr)
+	store := redisstore.New(client)
+	swap(t, store, "name", "", "one", "one")
+	check(t, client.ScriptFlush(t.Context()).Err())
+	swap(t, store, "name", "one", "two", "two")
 }
 
 func TestRestartedServerIsUsedAgain(t *testing.T) {
 	server := redisserver.New(t)
 	store := newStore(t, server.Addr)
-	check(t, store.Put(t.Context(), "key", []byte("value"), time.Hour))
-	lock(t, store, "key")
+	swap(t, store, "name", "", "one", "one")
 	server.Stop()
-	_, err := store.Get(t.Context(), "key")
-	if err == nil || errors.Is(err, lookerauth.ErrNotStored) {
-		t.Errorf("a dead server: %v", err)
+	if _, err := store.Get(t.Context(), "name"); err == nil {
+		t.Error("a dead server: no error")
 	}
 	check(t, server.Restart())
-	wantValue(t, store, "key", nil)
-	unlock := lock(t, store, "key")
-	check(t, store.Put(t.Context(), "key", []byte("new"), time.Hour))
-	wantValue(t, store, "key", []byte("new"))
-	check(t, store.Delete(t.Context(), "key", []byte("new")))
-	unlock()
+	wantValue(t, store, "name", "")
+	swap(t, store, "name", "one", "two", "")
+	swap(t, store, "name", "", "two", "two")
 }

@@ -31,8 +31,22 @@ type fleet struct {
 	keys   [][]byte
 }
 
-// newFleet makes a fleet that lives by this clock. While a mock clock stands still no answer comes
-// too late, however slow the machine is.
+// slowClock is one that stands still, but for pauses between looks at what another process does.
+// No answer comes too late by it, however slow the machine is.
+type slowClock struct{ *clock.Mock }
+
+func newSlowClock() slowClock { return slowClock{clock.NewMock()} }
+
+// After is after d if that is a pause, and when somebody moves the clock if it is a timeout.
+func (c slowClock) After(d time.Duration) <-chan time.Time {
+	const longestPause = 480 * time.Millisecond // 320 ms, give or take a half
+	if d <= longestPause {
+		return time.After(d)
+	}
+	return c.Mock.After(d)
+}
+
+// newFleet makes a fleet that lives by this clock.
 func newFleet(t *testing.T, clock lookerauth.Clock) *fleet {
 	t.Helper()
 	looker := lookertest.NewServer(clock)
@@ -147,7 +161,7 @@ func TestTwoLinesOfConfigurationShareTokens(t *testing.T) {
 }
 
 func TestProcessesLogEachUserInOnce(t *testing.T) {
-	f := newFleet(t, clock.NewMock())
+	f := newFleet(t, newSlowClock())
 	ids := users("user", 10)
 	var all sync.WaitGroup
 	for range 4 {
@@ -161,7 +175,7 @@ func TestProcessesLogEachUserInOnce(t *testing.T) {
 }
 
 func TestRestartedProcessMakesNoLogin(t *testing.T) {
-	f := newFleet(t, clock.NewMock())
+	f := newFleet(t, newSlowClock())
 	ids := users("user", 10)
 	first := f.newProcess()
 	first.requestAll(ids)
@@ -175,7 +189,7 @@ func TestRestartedProcessMakesNoLogin(t *testing.T) {
 }
 
 func TestRevokedTokenIsReplacedOnceForAllProcesses(t *testing.T) {
-	now := clock.NewMock()
+	now := newSlowClock()
 	f := newFleet(t, now)
 	var all sync.WaitGroup
 	var processes []process
@@ -196,7 +210,7 @@ func TestRevokedTokenIsReplacedOnceForAllProcesses(t *testing.T) {
 }
 
 func TestNothingInRedisTellsASecret(t *testing.T) {
-	f := newFleet(t, clock.NewMock())
+	f := newFleet(t, newSlowClock())
 	p := f.newProcess()
 	ids := users("customer", 10)
 	p.requestAll(ids)
@@ -225,7 +239,7 @@ func TestNothingInRedisTellsASecret(t *testing.T) {
 }
 
 func TestSwappedValuesNeverSwapUsers(t *testing.T) {
-	f := newFleet(t, clock.NewMock())
+	f := newFleet(t, newSlowClock())
 	ids := users("user", 10)
 	f.newProcess().requestAll(ids)
 	stored := f.stored()
@@ -247,7 +261,7 @@ func TestSwappedValuesNeverSwapUsers(t *testing.T) {
 }
 
 func TestProcessWithAnotherKeyReadsNothingAndWorks(t *testing.T) {
-	f := newFleet(t, clock.NewMock())
+	f := newFleet(t, newSlowClock())
 	ids := users("user", 10)
 	f.newProcess().requestAll(ids)
 	f.keys = [][]byte{[]byte("another key, also of 32 letters.")}
