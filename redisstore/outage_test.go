@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -84,23 +85,42 @@ func TestOperationReturnsWhenItsContextEnds(t *testing.T) {
 	}
 }
 
-// The client may be the first to notice that the context has ended.
+// Whether the client or the Store is the first to notice that the context has ended differs.
 func TestErrorIsTheContextsCause(t *testing.T) {
 	cause := errors.New("the cause")
 	for name, operation := range operations {
-		for range 100 { // who is first differs
+		for range 100 {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			store := newStore(t, nowhere, hook(func(ctx context.Context, cmd redis.Cmder) error {
 				cancel(cause)
 				cmd.SetErr(ctx.Err())
 				return ctx.Err()
 			}))
-			for range 2 { // the second time it has ended before
-				if err := operation(ctx, store); !errors.Is(err, cause) {
-					t.Fatalf("%s: %v, want the context's cause", name, err)
-				}
+			if err := operation(ctx, store); !errors.Is(err, cause) {
+				t.Fatalf("%s: %v, want the context's cause", name, err)
 			}
 		}
+	}
+}
+
+func TestNothingIsSentAfterTheContextHasEnded(t *testing.T) {
+	for name, operation := range operations {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cause := errors.New("the cause")
+			cancel(cause)
+			sent := false
+			store := newStore(t, nowhere, hook(func(context.Context, redis.Cmder) error {
+				sent = true
+				return nil
+			}))
+			err := operation(ctx, store)
+			synctest.Wait()
+			if !errors.Is(err, cause) || sent {
+				t.Errorf("%s: %v, sent: %t, want the context's cause, and nothing sent",
+					name, err, sent)
+			}
+		})
 	}
 }
 

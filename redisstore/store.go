@@ -116,7 +116,8 @@ func (s *Store) CompareAndSwap(
 	return now, nil
 }
 
-// within returns what call answers, nil if that is empty, or ctx's cause as soon as ctx ends.
+// within returns what call answers, nil if that is empty, or ctx's cause as soon as ctx ends. It
+// makes no call if that is before.
 func within(ctx context.Context, call func() (string, error)) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -130,16 +131,17 @@ func within(ctx context.Context, call func() (string, error)) ([]byte, error) {
 		answer, err := call()
 		results <- result{answer, err}
 	}()
+	var r result
 	select {
-	case r := <-results:
-		if r.err != nil && ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if r.answer == "" {
-			return nil, r.err
-		}
-		return []byte(r.answer), r.err
+	case r = <-results:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		r.err = ctx.Err()
 	}
+	switch {
+	case r.err != nil && ctx.Err() != nil: // the client may have been the first to notice
+		return nil, context.Cause(ctx)
+	case r.answer == "":
+		return nil, r.err
+	}
+	return []byte(r.answer), r.err
 }
