@@ -53,7 +53,7 @@ func TestAfterLoginThatTakesTooLongSaysSo(t *testing.T) {
 func TestAfterLoginsClientNeverLogsIn(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		afterLogin := func(_ context.Context, login lookerauth.Login) error {
-			looker.Revoke(login.UserID)
+			looker.Revoke(lookertest.ServiceAccountID)
 			resp, err := login.Client.Get(looker.URL + "/api/4.0/session")
 			if err != nil {
 				return err

@@ -107,10 +107,10 @@ func callError(t *testing.T, err error) *lookerauth.CallError {
 // checkCalls compares the calls that looker saw: logins of the service account, and of users.
 func checkCalls(t *testing.T, looker *lookertest.Server, login, loginUser int) {
 	t.Helper()
-	if n := looker.Calls(lookertest.Login); n != login {
+	if n := looker.Count(lookertest.OpLogin, ""); n != login {
 		t.Errorf("%d calls of login, want %d", n, login)
 	}
-	if n := looker.Calls(lookertest.LoginUser); n != loginUser {
+	if n := looker.Count(lookertest.OpLoginUser, ""); n != loginUser {
 		t.Errorf("%d calls of login_user, want %d", n, loginUser)
 	}
 }
@@ -118,7 +118,7 @@ func checkCalls(t *testing.T, looker *lookertest.Server, login, loginUser int) {
 // checkLogins compares how often one user was logged in.
 func checkLogins(t *testing.T, looker *lookertest.Server, userID string, want int) {
 	t.Helper()
-	if n := looker.CallsAs(lookertest.LoginUser, userID); n != want {
+	if n := looker.Count(lookertest.OpLoginUser, userID); n != want {
 		t.Errorf("user %q was logged in %d times, want %d", userID, n, want)
 	}
 }
@@ -126,7 +126,7 @@ func checkLogins(t *testing.T, looker *lookertest.Server, userID string, want in
 // checkLogouts compares how many calls of logout looker saw.
 func checkLogouts(t *testing.T, looker *lookertest.Server, want int) {
 	t.Helper()
-	if n := looker.Calls(lookertest.Logout); n != want {
+	if n := looker.Count(lookertest.OpLogout, ""); n != want {
 		t.Errorf("%d calls of logout, want %d", n, want)
 	}
 }

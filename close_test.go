@@ -17,13 +17,13 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxConcurrentLogins(1))
 		var first atomic.Value
-		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
-			if call.Op == lookertest.Logout {
+		looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+			if call.Op == lookertest.OpLogout {
 				first.CompareAndSwap(nil, call.UserID)
 			}
-			return nil
+			return lookertest.Fault{}
 		})
-		user := cache.User("0")
+		user := cache.User(nthUser(0))
 		useUsers(t, cache, 40)
 		accessToken(t, user)
 		time.Sleep(58 * time.Minute)
@@ -34,7 +34,7 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 
 		closeCache(t, cache)
 		checkNoneAlive(t, looker)
-		if first.Load() != lookertest.ServiceAccount {
+		if first.Load() != lookertest.ServiceAccountID {
 			t.Errorf("%q was logged out first, want the service account", first.Load())
 		}
 		// 40 users, the service account, and an old token of it and of one user.
@@ -54,7 +54,7 @@ func TestCloseLogsEverybodyOut(t *testing.T) {
 func TestTokenThatLivesLongerAtLookerIsLoggedOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.LoginUser, -1, delayed(5*time.Second))
+		failing(looker, lookertest.OpLoginUser, delayed(5*time.Second))
 		accessToken(t, cache.User("789"))
 		// It has expired here, where life starts with the request, and not there.
 		time.Sleep(time.Hour - 4*time.Second)
@@ -99,7 +99,7 @@ func TestSecondCloseWaitsForTheFirst(t *testing.T) {
 		cache := newCache(t, looker, maxUsers(1))
 		slow := answered(403)
 		slow.Delay = time.Second
-		looker.Fail(lookertest.Logout, -1, slow)
+		failing(looker, lookertest.OpLogout, slow)
 		accessToken(t, cache.User("1"))
 		before := time.Now()
 		first := closeInBackground(t, cache)
@@ -119,7 +119,7 @@ func TestCloseGivesUpOnceNoLogoutSucceeds(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		useUsers(t, cache, 160)
-		looker.Fail(lookertest.Logout, -1, delayed(time.Hour))
+		failing(looker, lookertest.OpLogout, delayed(time.Hour))
 		before := time.Now()
 		checkErrorSays(t, cache.Close(t.Context()), "161 of 161", "no logout has succeeded")
 		checkTook(t, before, 30*time.Second)
@@ -130,7 +130,7 @@ func TestCloseGoesOnWhileLogoutsSucceed(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxConcurrentLogins(1))
 		useUsers(t, cache, 5)
-		looker.Fail(lookertest.Logout, -1, delayed(20*time.Second))
+		failing(looker, lookertest.OpLogout, delayed(20*time.Second))
 		before := time.Now()
 		closeCache(t, cache)
 		checkTook(t, before, 2*time.Minute)
@@ -142,7 +142,7 @@ func TestCloseCancelsLoginsUnderWay(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, -1, delayed(time.Minute))
+		failing(looker, lookertest.OpLoginUser, delayed(time.Minute))
 		waiter := tokenInBackground(cache.User("789"))
 		synctest.Wait()
 		before := time.Now()
@@ -162,7 +162,7 @@ func TestCloseEndsLoginsThatWaitForAnotherTry(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				cache := newCache(t, looker)
 				accessToken(t, cache.ServiceAccount())
-				looker.Fail(lookertest.LoginUser, -1, fault)
+				failing(looker, lookertest.OpLoginUser, fault)
 				first := tokenInBackground(cache.User("789"))
 				synctest.Wait()
 				second := tokenInBackground(cache.User("790")) // finds logins paused
@@ -198,7 +198,7 @@ func TestCloseEndsWithItsContextAndSaysWhatIsLeft(t *testing.T) {
 		cache := newCache(t, looker, maxUsers(2))
 		useUsers(t, cache, 3)
 		synctest.Wait()
-		looker.Fail(lookertest.Logout, -1, delayed(time.Hour))
+		failing(looker, lookertest.OpLogout, delayed(time.Hour))
 		accessToken(t, cache.User("4")) // its eviction waits for Looker
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -220,7 +220,7 @@ func TestCloseWaitsForTheLogger(t *testing.T) {
 			logs <- record.Message
 		})
 		cache := newCache(t, looker, withLog(log))
-		looker.Fail(lookertest.Login, 1, delayed(time.Second))
+		looker.FailNext(lookertest.OpLogin, delayed(time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		_, err := cache.ServiceAccount().TokenContext(ctx)
@@ -246,7 +246,7 @@ func TestLoginMayComeHomeAfterCloseGaveUp(t *testing.T) {
 			}))
 			go func() { home <- struct{}{}; home <- struct{}{} }()
 			accessToken(t, cache.User("1"))
-			looker.Fail(lookertest.Logout, -1, delayed(time.Millisecond))
+			failing(looker, lookertest.OpLogout, delayed(time.Millisecond))
 			done := tokenInBackground(cache.User("2"))
 			synctest.Wait()
 			ended, cancel := context.WithCancel(t.Context())

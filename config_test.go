@@ -2,7 +2,6 @@ package lookerauth_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +125,7 @@ func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {
 func TestDefaultsAreAsDocumented(t *testing.T) {
 	t.Run("LoginTimeout", func(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			looker.Fail(lookertest.Login, 1, delayed(time.Hour))
+			looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
 			before := time.Now()
 			failsWith(t, newCache(t, looker).ServiceAccount(), context.DeadlineExceeded)
 			checkTook(t, before, 30*time.Second)
@@ -136,9 +135,9 @@ func TestDefaultsAreAsDocumented(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			cache := newCache(t, looker)
 			accessToken(t, cache.ServiceAccount())
-			looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
+			failing(looker, lookertest.OpLoginUser, delayed(time.Second))
 			before := time.Now()
-			together(17, func(i int) { accessToken(t, cache.User(fmt.Sprint(i))) })
+			together(17, func(i int) { accessToken(t, cache.User(nthUser(i))) })
 			checkTook(t, before, 2*time.Second) // as 16 are made at once
 		})
 	})

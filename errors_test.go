@@ -163,7 +163,7 @@ func TestLongMessageIsCutBetweenCharacters(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		message := "x" + strings.Repeat("ü", 200)
 		refused := lookertest.Fault{Status: 400, Body: `{"message":"` + message + `"}`}
-		looker.Fail(lookertest.Login, 1, refused)
+		looker.FailNext(lookertest.OpLogin, refused)
 		_, err := newCache(t, looker).ServiceAccount().Token()
 		if got := callError(t, err).Message; got != message[:199]+"…" {
 			t.Errorf("got %q", got)

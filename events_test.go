@@ -62,7 +62,7 @@ var events = []struct {
 			looker.Revoke("789")
 			answersAs(t, user.Client(), looker, "789")
 		}},
-	{slog.LevelDebug, "user evicted", map[string]string{"identity": "user:0"},
+	{slog.LevelDebug, "user evicted", map[string]string{"identity": "user:" + nthUser(0)},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			useUsers(t, newCache(t, looker, maxUsers(1), log), 2)
 		}},
@@ -83,7 +83,7 @@ var events = []struct {
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			user := newCache(t, looker, log).User("789")
 			accessToken(t, user)
-			looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
+			looker.FailNext(lookertest.OpLogout, answered(http.StatusForbidden))
 			callError(t, user.Logout(t.Context()))
 		}},
 	{slog.LevelWarn, "store failed", map[string]string{"error": "connection refused"},
@@ -215,11 +215,11 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		looker.SetTokenLife(20 * time.Minute)
 		accessToken(t, cache.User("1"))
 		accessToken(t, cache.User("2"))
-		looker.Fail(lookertest.LoginUser, 2, answered(http.StatusTeapot))
+		failNext(looker, 2, lookertest.OpLoginUser, answered(http.StatusTeapot))
 		_, _ = cache.User("3").Token()
 		time.Sleep(time.Second)
 		_, _ = cache.User("3").Token()
-		looker.Fail(lookertest.Logout, 1, answered(http.StatusForbidden))
+		looker.FailNext(lookertest.OpLogout, answered(http.StatusForbidden))
 		_ = cache.Close(t.Context())
 
 		log.check(t, "DEBUG lookerauth: logged in identity=service_account life=20m0s\n", 1)
@@ -281,7 +281,7 @@ func TestEventsSayWhenTheyHappened(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var log eventLog
 		start := time.Now()
-		looker.Fail(lookertest.LoginUser, 1, delayed(20*time.Second))
+		looker.FailNext(lookertest.OpLoginUser, delayed(20*time.Second))
 		accessToken(t, newCache(t, looker, withLog(&log)).User("789"))
 		at := make(map[time.Duration]bool)
 		for _, e := range log.all() {

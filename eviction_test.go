@@ -15,12 +15,12 @@ import (
 func TestEvictedUserIsLoggedOutAndItsHandleWorksAgain(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxUsers(2))
-		first := cache.User("1")
+		first := cache.User("789")
 		token := accessToken(t, first)
-		accessToken(t, cache.User("2"))
-		accessToken(t, cache.User("3"))
+		accessToken(t, cache.User("790"))
+		accessToken(t, cache.User("791"))
 		synctest.Wait()
-		checkAlive(t, looker, "1", 0)
+		checkAlive(t, looker, "789", 0)
 		if accessToken(t, first) == token {
 			t.Error("the evicted token was served")
 		}
@@ -35,17 +35,17 @@ func TestEvictedUserIsLoggedOutAndItsHandleWorksAgain(t *testing.T) {
 func TestLeastRecentlyUsedIsEvicted(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxUsers(3))
-		one := cache.User("1") // a handle that is kept counts as use, too
+		one := cache.User("789") // a handle that is kept counts as use, too
 		accessToken(t, one)
-		accessToken(t, cache.User("2"))
-		accessToken(t, cache.User("3"))
+		accessToken(t, cache.User("790"))
+		accessToken(t, cache.User("791"))
 		accessToken(t, one)
-		accessToken(t, cache.User("4"))
+		accessToken(t, cache.User("792"))
 		synctest.Wait()
-		checkAlive(t, looker, "1", 1)
-		checkAlive(t, looker, "2", 0)
-		checkAlive(t, looker, "3", 1)
-		checkAlive(t, looker, "4", 1)
+		checkAlive(t, looker, "789", 1)
+		checkAlive(t, looker, "790", 0)
+		checkAlive(t, looker, "791", 1)
+		checkAlive(t, looker, "792", 1)
 	})
 }
 
@@ -55,7 +55,7 @@ func TestUserUsedWithinASixteenthOfTheCacheIsNotEvicted(t *testing.T) {
 		cache := newCache(t, looker, maxUsers(size))
 		regular := cache.User("regular")
 		for i := range 5 * size {
-			accessToken(t, cache.User(fmt.Sprint(i)))
+			accessToken(t, cache.User(nthUser(i)))
 			if i%(size/16) == 0 {
 				accessToken(t, regular)
 			}
@@ -70,11 +70,11 @@ func TestEvictionOrderIsWrongByASixteenthOfTheCacheAtMost(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		const size, wrong = 64, 3
 		evicted := make(chan string, 1)
-		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
-			if call.Op == lookertest.Logout {
+		looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+			if call.Op == lookertest.OpLogout {
 				evicted <- call.UserID
 			}
-			return nil
+			return lookertest.Fault{}
 		})
 		cache := newCache(t, looker, maxUsers(size))
 		takenIn, lastUse := 0, map[string]int{} // lastUse is what takenIn was then
@@ -110,7 +110,7 @@ func TestHandleNeverServesAnEvictedToken(t *testing.T) {
 		cache := newCache(t, looker, maxUsers(size))
 		var handles []*lookerauth.TokenSource
 		for i := range size {
-			handles = append(handles, cache.User(fmt.Sprint(i)))
+			handles = append(handles, cache.User(nthUser(i)))
 			accessToken(t, handles[i])
 		}
 		for _, handle := range handles { // all are equally recent now
@@ -120,11 +120,11 @@ func TestHandleNeverServesAnEvictedToken(t *testing.T) {
 		synctest.Wait()
 		evicted, alive := 0, looker.Alive()
 		for i, handle := range handles {
-			if alive[fmt.Sprint(i)] == 1 {
+			if alive[nthUser(i)] == 1 {
 				continue
 			}
 			evicted++
-			answersAs(t, handle.Client(), looker, fmt.Sprint(i))
+			answersAs(t, handle.Client(), looker, nthUser(i))
 		}
 		if replays := cache.Stats().Replays; evicted != 1 || replays != 0 {
 			t.Errorf("%d evicted, %d requests sent with a revoked token", evicted, replays)
@@ -136,7 +136,7 @@ func TestMadeUpUsersEvictNobody(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var live []string
 		for i := range 50 {
-			live = append(live, fmt.Sprint(i))
+			live = append(live, nthUser(i))
 		}
 		looker.SetUsers(live...)
 		cache := newCache(t, looker, maxUsers(len(live)))

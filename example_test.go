@@ -18,9 +18,18 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
+// startLooker starts a fake Looker.
+func startLooker(opts ...lookertest.Option) *lookertest.Server {
+	looker, err := lookertest.Start(opts...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return looker
+}
+
 // startFake points ConfigFromEnv to a fake Looker.
 func startFake() *lookertest.Server {
-	looker := lookertest.NewServer(nil)
+	looker := startLooker()
 	cfg := looker.Config()
 	os.Setenv("LOOKERSDK_BASE_URL", cfg.BaseURL)
 	os.Setenv("LOOKERSDK_CLIENT_ID", cfg.ClientID)
@@ -70,7 +79,7 @@ func Example() {
 }
 
 func ExampleTokenSource_Transport() {
-	looker := lookertest.NewServer(nil)
+	looker := startLooker()
 	defer looker.Close()
 	cache := newExampleCache(looker)
 	defer cache.Close(context.Background())
@@ -83,7 +92,7 @@ func ExampleTokenSource_Transport() {
 }
 
 func ExampleCache_Transport() {
-	looker := lookertest.NewServer(nil)
+	looker := startLooker()
 	defer looker.Close()
 	cache := newExampleCache(looker)
 	ctx := context.Background()
@@ -107,7 +116,7 @@ func ExampleCache_Transport() {
 // new one into the dev workspace, those that come from refreshes, too.
 func ExampleConfig_afterLogin() {
 	now := clock.NewMock()
-	looker := lookertest.NewServer(now)
+	looker := startLooker(lookertest.WithClock(now))
 	defer looker.Close()
 	ctx := context.Background()
 	cfg := looker.Config()
@@ -146,7 +155,7 @@ func ExampleConfig_afterLogin() {
 }
 
 func ExampleTokenSource_Token() {
-	looker := lookertest.NewServer(nil)
+	looker := startLooker()
 	defer looker.Close()
 	cache := newExampleCache(looker)
 	defer cache.Close(context.Background())
@@ -160,8 +169,7 @@ func ExampleTokenSource_Token() {
 
 func TestReportIsFetchedAsTheUser(t *testing.T) {
 	now := clock.NewMock()
-	looker := lookertest.NewServer(now)
-	defer looker.Close()
+	looker := lookertest.New(t, lookertest.WithClock(now))
 
 	cache, err := lookerauth.New(looker.Config())
 	if err != nil {
@@ -178,7 +186,7 @@ func TestReportIsFetchedAsTheUser(t *testing.T) {
 		resp.Body.Close()
 		now.Add(45 * time.Minute) // a token lives for 60
 	}
-	if n := looker.CallsAs(lookertest.LoginUser, "789"); n != 2 {
+	if n := looker.Count(lookertest.OpLoginUser, "789"); n != 2 {
 		t.Errorf("%d logins, want 2", n)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -95,15 +94,15 @@ func (d *badDay) intN(n int) int {
 }
 
 // fault makes three of ten logins fail, and others slow.
-func (d *badDay) fault(call lookertest.Call) *lookertest.Fault {
-	if call.Op != lookertest.Login && call.Op != lookertest.LoginUser {
-		return nil
+func (d *badDay) fault(call lookertest.Request) lookertest.Fault {
+	if call.Op != lookertest.OpLogin && call.Op != lookertest.OpLoginUser {
+		return lookertest.Fault{}
 	}
 	if !d.chance(30) {
 		// In nanoseconds, so that no login succeeds at the very moment at which it is given up.
-		return &lookertest.Fault{Delay: time.Duration(d.intN(int(300 * time.Millisecond)))}
+		return lookertest.Fault{Delay: time.Duration(d.intN(int(300 * time.Millisecond)))}
 	}
-	return []*lookertest.Fault{
+	return []lookertest.Fault{
 		{Status: http.StatusServiceUnavailable},
 		{Status: http.StatusServiceUnavailable},
 		{Status: http.StatusBadGateway, Body: "<html>Bad gateway</html>"},
@@ -127,10 +126,10 @@ func (d *badDay) work(t *testing.T, cache *lookerauth.Cache) {
 		if d.chance(70) {
 			n %= faultUsers / 3
 		}
-		userID := fmt.Sprint(n)
+		userID := nthUser(n)
 		switch event := d.intN(4000); {
 		case event == 0:
-			d.revoke(lookertest.ServiceAccount)
+			d.revoke(lookertest.ServiceAccountID)
 		case event < 10:
 			d.revoke(userID)
 		case event < 20:
@@ -201,8 +200,8 @@ func (d *badDay) idealLogin(userID string, now time.Time) {
 	}
 	identity.idealNext = now.Add(faultFresh)
 	d.ideal++
-	if userID != lookertest.ServiceAccount {
-		d.idealLogin(lookertest.ServiceAccount, now)
+	if userID != lookertest.ServiceAccountID {
+		d.idealLogin(lookertest.ServiceAccountID, now)
 	}
 }
 
@@ -248,7 +247,7 @@ func (d *badDay) check(t *testing.T, stats lookerauth.Stats) {
 func (d *badDay) note(_ context.Context, event slog.Record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var userID string
+	userID := lookertest.ServiceAccountID
 	event.Attrs(func(attr slog.Attr) bool {
 		who, ok := attr.Value.Any().(lookerauth.Identity)
 		if ok && who != lookerauth.ServiceAccount() {

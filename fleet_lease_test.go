@@ -3,7 +3,6 @@ package lookerauth_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,7 +38,7 @@ func (m *mortal) CompareAndSwap(
 func holdLease(t *testing.T, looker *lookertest.Server, store *memoryStore, options ...option) {
 	t.Helper()
 	process := &mortal{memoryStore: store}
-	looker.Fail(lookertest.Login, 1, delayed(time.Hour))
+	looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
 	holder := newCache(t, looker, append(options, withStore(process))...)
 	tokenInBackground(holder.ServiceAccount())
 	synctest.Wait()
@@ -78,10 +77,10 @@ func TestRoundTripsOfALogin(t *testing.T) {
 func TestFleetLogsEachOfManyUsersInOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		const processes, users = 8, 50
-		looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
+		failing(looker, lookertest.OpLoginUser, delayed(time.Second))
 		fleet := newFleet(t, looker, processes, withStore(newMemoryStore()))
 		together(processes*users, func(i int) {
-			accessToken(t, fleet[i%processes].User(fmt.Sprint(i/processes)))
+			accessToken(t, fleet[i%processes].User(nthUser(i/processes)))
 		})
 		checkCalls(t, looker, 1, users)
 	})
@@ -109,7 +108,7 @@ func TestLeaseLeavesTimeForTheLogin(t *testing.T) {
 		store := newMemoryStore()
 		short := loginTimeout(2 * time.Second)
 		holdLease(t, looker, store, short)
-		looker.Fail(lookertest.Login, -1, delayed(time.Second))
+		failing(looker, lookertest.OpLogin, delayed(time.Second))
 		accessToken(t, newCache(t, looker, withStore(store), short).ServiceAccount())
 	})
 }
@@ -124,7 +123,7 @@ func TestNextProcessStartsAtOnceIfALoginFails(t *testing.T) {
 				store := newMemoryStore()
 				slow := answered(403)
 				slow.Delay = time.Second
-				looker.Fail(lookertest.Login, 1, slow)
+				looker.FailNext(lookertest.OpLogin, slow)
 				holder := newCache(t, looker, withStore(store))
 				tokenInBackground(holder.ServiceAccount())
 				synctest.Wait()
@@ -149,7 +148,7 @@ func TestFailedRefreshLeavesTheTokenInTheStore(t *testing.T) {
 		time.Sleep(58 * time.Minute)
 		slow := answered(403)
 		slow.Delay = time.Second
-		looker.Fail(lookertest.Login, 1, slow)
+		looker.FailNext(lookertest.OpLogin, slow)
 		accessToken(t, service)
 		for range 2 { // while the lease is held, and afterwards
 			synctest.Wait()
@@ -164,7 +163,7 @@ func TestFailedRefreshLeavesTheTokenInTheStore(t *testing.T) {
 
 func TestLoginThatOutlivesItsLeaseIsStored(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.Fail(lookertest.Login, -1, delayed(8*time.Second)) // the lease is for 5
+		failing(looker, lookertest.OpLogin, delayed(8*time.Second)) // the lease is for 5
 		fleet := newFleet(t, looker, 8, withStore(newMemoryStore()))
 		var tokens [8]string
 		together(8, func(i int) { tokens[i] = accessToken(t, fleet[i].ServiceAccount()) })
@@ -245,7 +244,7 @@ func TestAnswerThatGotLostCostsALoginAtMost(t *testing.T) {
 			accessToken(t, newCache(t, looker, withStore(flaky)).User("789"))
 			time.Sleep(10 * time.Second)
 			accessToken(t, newCache(t, looker, withStore(store)).User("789"))
-			if n := looker.Calls(lookertest.Login) + looker.Calls(lookertest.LoginUser); n > 4 {
+			if n := looker.Count(lookertest.OpLogin, "") + looker.Count(lookertest.OpLoginUser, ""); n > 4 {
 				t.Errorf("%d logins", n)
 			}
 		})
@@ -283,7 +282,7 @@ func TestWhoWatchesALeaseHoldsNoSlot(t *testing.T) {
 		store := newMemoryStore()
 		one := newCache(t, looker, withStore(store))
 		accessToken(t, one.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, 1, delayed(3*time.Second))
+		looker.FailNext(lookertest.OpLoginUser, delayed(3*time.Second))
 		tokenInBackground(one.User("1"))
 		synctest.Wait()
 

@@ -52,10 +52,10 @@ func TestLoginUnderWayDoesNotReachTheStoreAfterLogout(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		user := newCache(t, looker, withStore(store)).ServiceAccount()
-		looker.Fail(lookertest.Login, 1, delayed(time.Second))
+		looker.FailNext(lookertest.OpLogin, delayed(time.Second))
 		tokenInBackground(user)
 		synctest.Wait()
-		looker.Fail(lookertest.Login, -1, answered(403))
+		failing(looker, lookertest.OpLogin, answered(403))
 		logOut(t, user)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()

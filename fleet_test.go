@@ -2,7 +2,6 @@ package lookerauth_test
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -16,11 +15,12 @@ func TestFleetLogsEachUserInOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		const processes, users = 8, 20
 		store := newMemoryStore()
-		looker.Fail(lookertest.LoginUser, -1, delayed(300*time.Millisecond))
-		looker.Fail(lookertest.Login, -1, delayed(300*time.Millisecond))
+		looker.FailFunc(func(lookertest.Request) lookertest.Fault {
+			return delayed(300 * time.Millisecond)
+		})
 		fleet := newFleet(t, looker, processes, withStore(store))
 		together(processes*users, func(i int) {
-			accessToken(t, fleet[i/users].User(fmt.Sprint(i%users)))
+			accessToken(t, fleet[i/users].User(nthUser(i%users)))
 		})
 		checkCalls(t, looker, 1, users)
 		var hits uint64
@@ -76,7 +76,7 @@ func TestTokenIsRefreshedBySomebodyOrExpires(t *testing.T) {
 func TestStoredTokenIsTheOneThatWasIssued(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		looker.Fail(lookertest.Login, 1, delayed(time.Second))
+		looker.FailNext(lookertest.OpLogin, delayed(time.Second))
 		issued := must(newCache(t, looker, withStore(store)).ServiceAccount().Token())
 		time.Sleep(time.Minute)
 		taken := must(newCache(t, looker, withStore(store)).ServiceAccount().Token())
@@ -128,7 +128,7 @@ func TestTokenThatExpiredBeforeItCouldBeStoredIsNot(t *testing.T) {
 func TestRejectedTokenIsReplacedOnceForTheFleet(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
-		looker.Fail(lookertest.LoginUser, -1, delayed(300*time.Millisecond))
+		failing(looker, lookertest.OpLoginUser, delayed(300*time.Millisecond))
 		fleet := newFleet(t, looker, 4, withStore(store))
 		for _, cache := range fleet {
 			accessToken(t, cache.User("789"))
@@ -147,7 +147,7 @@ func TestRejectedTokenLeavesTheStoreBeforeItIsReplaced(t *testing.T) {
 		store := newMemoryStore()
 		user := newCache(t, looker, withStore(store)).User("789")
 		invalidate(t, user)
-		looker.Fail(lookertest.LoginUser, 1, answered(403))
+		looker.FailNext(lookertest.OpLoginUser, answered(403))
 		failsWith(t, user, lookerauth.ErrForbidden)
 		synctest.Wait()
 		store.checkSize(t, 1) // the service account's
@@ -211,7 +211,7 @@ func TestEndpointThatAlwaysAnswers401HarmsNoOtherProcess(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if n := looker.Calls(lookertest.LoginUser); n > 1+3*7 {
+		if n := looker.Count(lookertest.OpLoginUser, ""); n > 1+3*7 {
 			t.Errorf("%d logins in a minute, want one in 10 s for each process at most", n)
 		}
 	})
@@ -256,7 +256,7 @@ func TestFailingAPIKeyIsHeldDown(t *testing.T) {
 		})
 		cache := newCache(t, looker, withStore(newMemoryStore()), vault)
 		for i := range 20 {
-			failsWith(t, cache.User(fmt.Sprint(i)), sealed)
+			failsWith(t, cache.User(nthUser(i)), sealed)
 		}
 		if n := cache.Stats().FailedLogins; asked != 1 || n != 1 {
 			t.Errorf("asked for the key %d times, %d failed logins; want the service account's one",
@@ -269,7 +269,7 @@ func TestHeldDownServiceAccountCostsTheStoreLittle(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
 		user := newCache(t, looker, withStore(store)).User("789")
-		looker.Fail(lookertest.Login, -1, answered(403))
+		failing(looker, lookertest.OpLogin, answered(403))
 		for range 100 {
 			_, _ = user.Token()
 		}

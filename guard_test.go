@@ -94,7 +94,7 @@ func TestLoggerThatCallsGoexitEndsOneGoroutine(t *testing.T) {
 		var once sync.Once
 		broken := handlerFunc(func(context.Context, slog.Record) { once.Do(exit) })
 		cache := newCache(t, looker, withLog(broken))
-		looker.Fail(lookertest.LoginUser, 1, lookertest.Fault{Delay: time.Second})
+		looker.FailNext(lookertest.OpLoginUser, lookertest.Fault{Delay: time.Second})
 		var served atomic.Int64
 		for range 10 {
 			go func() {

@@ -15,7 +15,7 @@ import (
 func TestConcurrentCallersShareAFailure(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.Login, -1, answered(503))
+		failing(looker, lookertest.OpLogin, answered(503))
 		before := time.Now()
 		together(200, func(int) {
 			_, err := cache.ServiceAccount().Token()
@@ -40,21 +40,22 @@ func TestConcurrentCallersShareAFailure(t *testing.T) {
 func TestHoldDownDoublesUpToHalfAMinute(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		service := newCache(t, looker).ServiceAccount()
-		looker.Fail(lookertest.Login, -1, answered(500))
+		failing(looker, lookertest.OpLogin, answered(500))
 		for _, holdDown := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 			_, first := service.Token()
-			calls := looker.Calls(lookertest.Login)
+			calls := looker.Count(lookertest.OpLogin, "")
 			time.Sleep(holdDown*time.Second - time.Millisecond)
-			if _, err := service.Token(); err != first || looker.Calls(lookertest.Login) != calls {
+			_, err := service.Token()
+			if err != first || looker.Count(lookertest.OpLogin, "") != calls {
 				t.Errorf("another call before %d s, or another error: %v", holdDown, err)
 			}
 			time.Sleep(time.Millisecond)
 		}
-		looker.Fail(lookertest.Login, 0, lookertest.Fault{})
+		healthy(looker)
 		accessToken(t, service)
 
 		// A success starts it all over.
-		looker.Fail(lookertest.Login, 3, answered(500))
+		failNext(looker, 3, lookertest.OpLogin, answered(500))
 		time.Sleep(time.Hour)
 		if _, err := service.Token(); err == nil {
 			t.Error("no error")
@@ -70,7 +71,7 @@ func TestPermanentFailureHoldsDownForHalfAMinute(t *testing.T) {
 	} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			service := newCache(t, looker).ServiceAccount()
-			looker.Fail(lookertest.Login, 1, fault)
+			looker.FailNext(lookertest.OpLogin, fault)
 			_, first := service.Token()
 			time.Sleep(30*time.Second - time.Millisecond)
 			if _, err := service.Token(); first == nil || err != first {
@@ -115,7 +116,7 @@ func TestOldestFailureIsForgottenBeyondTenThousand(t *testing.T) {
 func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.Login, 3, answered(503))
+		failNext(looker, 3, lookertest.OpLogin, answered(503))
 		if _, err := cache.ServiceAccount().Token(); err == nil {
 			t.Error("no error")
 		}

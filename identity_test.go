@@ -132,7 +132,7 @@ func TestKeyAndLoginShowNoSecret(t *testing.T) {
 
 func TestTimeoutIsOneForNetError(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.Fail(lookertest.Login, 1, delayed(time.Hour))
+		looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
 		_, err := newCache(t, looker).User("789").Token()
 		var timeout net.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() {
@@ -140,7 +140,7 @@ func TestTimeoutIsOneForNetError(t *testing.T) {
 		}
 		checkError(t, err, context.DeadlineExceeded)
 
-		looker.Fail(lookertest.Login, 3, answered(503))
+		failNext(looker, 3, lookertest.OpLogin, answered(503))
 		time.Sleep(time.Minute)
 		if _, err := newCache(t, looker).User("789").Token(); callError(t, err).Timeout() {
 			t.Errorf("a time-out: %v", err)

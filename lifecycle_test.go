@@ -32,7 +32,7 @@ func TestAgingTokenIsServedWhileOneLoginReplacesIt(t *testing.T) {
 		user := cache.User("789")
 		first := accessToken(t, user)
 		time.Sleep(59*time.Minute + 30*time.Second)
-		looker.Fail(lookertest.LoginUser, -1, delayed(2*time.Second))
+		failing(looker, lookertest.OpLoginUser, delayed(2*time.Second))
 
 		before := time.Now()
 		for range 100 {
@@ -57,7 +57,7 @@ func TestCallerWaitsForOneLoginAfterExpiry(t *testing.T) {
 		user := newCache(t, looker).User("789")
 		first := accessToken(t, user)
 		time.Sleep(3 * time.Hour)
-		looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
+		failing(looker, lookertest.OpLoginUser, delayed(time.Second))
 
 		before := time.Now()
 		if accessToken(t, user) == first {
@@ -128,18 +128,18 @@ func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 		first := accessToken(t, service)
 		time.Sleep(54*time.Minute + 50*time.Second) // the refresh window opens
 		outage := lookertest.Fault{Delay: time.Second, Status: 503}
-		looker.Fail(lookertest.Login, -1, outage)
+		failing(looker, lookertest.OpLogin, outage)
 		for second := range 4 * 60 {
 			before := time.Now()
 			if accessToken(t, service) != first || time.Since(before) != 0 {
 				t.Fatalf("a caller noticed after %d s", second)
 			}
 			time.Sleep(time.Second)
-			if n := looker.Calls(lookertest.Login) - 1; second == 3*60 && (n > 12 || n < 5) {
+			if n := looker.Count(lookertest.OpLogin, "") - 1; second == 3*60 && (n > 12 || n < 5) {
 				t.Errorf("Looker saw %d tries in 3 minutes", n)
 			}
 		}
-		looker.Fail(lookertest.Login, 0, lookertest.Fault{})
+		healthy(looker)
 		for range 32 { // the longest hold-down, and the second that the last failure took
 			before := time.Now()
 			accessToken(t, service)
@@ -154,7 +154,7 @@ func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 
 func TestLifeStartsWhenTheLoginIsSent(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.Fail(lookertest.Login, 1, delayed(5*time.Second))
+		looker.FailNext(lookertest.OpLogin, delayed(5*time.Second))
 		sent := time.Now()
 		token := must(newCache(t, looker).ServiceAccount().Token())
 		if life := token.Expiry.Sub(sent); life != time.Hour {
@@ -189,7 +189,7 @@ func TestLifeOfATokenComesFromExpiresIn(t *testing.T) {
 		t.Run(test.expiresIn, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
 				body := `{"access_token":"first","token_type":"Bearer",` + test.expiresIn + `}`
-				looker.Fail(lookertest.Login, 1, answeredBody(body))
+				looker.FailNext(lookertest.OpLogin, answeredBody(body))
 				service := newCache(t, looker).ServiceAccount()
 				if test.usable == 0 {
 					failsWith(t, service, lookerauth.ErrNotLooker)
@@ -197,7 +197,7 @@ func TestLifeOfATokenComesFromExpiresIn(t *testing.T) {
 				}
 				accessToken(t, service)
 				// A refresh must not get in the way.
-				looker.Fail(lookertest.Login, -1, answered(503))
+				failing(looker, lookertest.OpLogin, answered(503))
 				time.Sleep(test.usable - time.Millisecond)
 				if token, err := service.Token(); err != nil || token.AccessToken != "first" {
 					t.Errorf("not usable until %v: %v", test.usable, err)
@@ -214,8 +214,7 @@ func TestLifeOfATokenComesFromExpiresIn(t *testing.T) {
 
 func TestTokensLiveByAMockClock(t *testing.T) {
 	now := clock.NewMock()
-	looker := lookertest.NewServer(now)
-	defer looker.Close()
+	looker := lookertest.New(t, lookertest.WithClock(now))
 	user := newCache(t, looker).User("789")
 
 	first := accessToken(t, user)

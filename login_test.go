@@ -92,7 +92,7 @@ func TestKeyDoesNotFollowARedirect(t *testing.T) {
 		var calls []seen
 		cache := newCache(t, looker, withTransport(watch(looker.Transport(), &calls)))
 		for _, status := range []int{301, 302, 303, 307, 308} {
-			looker.Fail(lookertest.Login, 1, redirected(status, looker.URL+"/elsewhere"))
+			looker.FailNext(lookertest.OpLogin, redirected(status, looker.URL+"/elsewhere"))
 			failsWith(t, cache.ServiceAccount(), lookerauth.ErrNotLooker)
 			time.Sleep(30 * time.Second)
 		}
@@ -110,7 +110,7 @@ func TestAnswersBecomeErrors(t *testing.T) {
 		const rest = `,"token_type":"Bearer","expires_in":3600}`
 		return answeredBody(`{"access_token":` + token + rest)
 	}
-	const login, loginUser = lookertest.Login, lookertest.LoginUser
+	const login, loginUser = lookertest.OpLogin, lookertest.OpLoginUser
 	padding := strings.Repeat("x", 64<<10) // a body is read up to 64 KiB
 	none := errors.New("none of the sentinels")
 	for _, test := range []struct {
@@ -157,7 +157,7 @@ func TestAnswersBecomeErrors(t *testing.T) {
 				if test.op == loginUser {
 					who = lookerauth.User("789")
 				}
-				looker.Fail(test.op, -1, test.fault)
+				failing(looker, test.op, test.fault)
 				_, err := cache.As(who).Token()
 				failed := callError(t, err)
 				if failed.Op != string(test.op) || failed.Identity != who {
@@ -175,7 +175,7 @@ func TestAnswersBecomeErrors(t *testing.T) {
 						t.Errorf("errors.Is(%v, %v) is %v", err, sentinel, is)
 					}
 				}
-				if n := looker.Calls(test.op); n != test.calls {
+				if n := looker.Count(test.op, ""); n != test.calls {
 					t.Errorf("%d calls, want %d", n, test.calls)
 				}
 				if strings.Contains(err.Error(), "\n") {
@@ -226,12 +226,12 @@ func TestRejectedServiceAccountTokenIsReplaced(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
-		looker.Revoke(lookertest.ServiceAccount)
+		looker.Revoke(lookertest.ServiceAccountID)
 		accessToken(t, cache.User("789"))
 		checkCalls(t, looker, 2, 2)
 
 		// Within 10 seconds it is not replaced again: the user's login fails.
-		looker.Revoke(lookertest.ServiceAccount)
+		looker.Revoke(lookertest.ServiceAccountID)
 		time.Sleep(10*time.Second - time.Nanosecond)
 		_, err := cache.User("790").Token()
 		if status := callError(t, err).StatusCode; status != http.StatusUnauthorized {
@@ -257,7 +257,7 @@ func TestServiceAccountsFailureIsTheUsersError(t *testing.T) {
 func TestUserLearnsThatTheServiceAccountsLoginTookTooLong(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.Fail(lookertest.Login, 1, delayed(time.Hour))
+		looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
 		_, err := cache.User("789").Token()
 		checkError(t, err, context.DeadlineExceeded)
 		if callError(t, err).Op != "login" || errors.Is(err, context.Canceled) {

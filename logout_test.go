@@ -31,7 +31,7 @@ func TestLogoutOfADeadTokenSucceeds(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			service := newCache(t, looker).ServiceAccount()
 			accessToken(t, service)
-			looker.Fail(lookertest.Logout, 1, answered(status))
+			looker.FailNext(lookertest.OpLogout, answered(status))
 			if err := service.Logout(t.Context()); err != nil {
 				t.Errorf("answer %d: %v", status, err)
 			}
@@ -43,7 +43,7 @@ func TestLogoutIsRetried(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
 		accessToken(t, user)
-		looker.Fail(lookertest.Logout, 2, answered(503))
+		failNext(looker, 2, lookertest.OpLogout, answered(503))
 		logOut(t, user)
 		checkAlive(t, looker, "789", 0)
 	})
@@ -53,7 +53,7 @@ func TestFailedLogoutIsReportedAndItsTokenNotServed(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
 		first := accessToken(t, user)
-		looker.Fail(lookertest.Logout, 3, answered(503))
+		failNext(looker, 3, lookertest.OpLogout, answered(503))
 		failed := callError(t, user.Logout(t.Context()))
 		if failed.Op != "logout" || failed.Identity != lookerauth.User("789") {
 			t.Errorf("got %v", failed)
@@ -67,7 +67,7 @@ func TestFailedLogoutIsReportedAndItsTokenNotServed(t *testing.T) {
 func TestLoginUnderWayDoesNotSurviveLogout(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		looker.Fail(lookertest.LoginUser, 1, delayed(time.Second))
+		looker.FailNext(lookertest.OpLoginUser, delayed(time.Second))
 		waiter := make(chan string)
 		go func() { waiter <- accessToken(t, user) }()
 		synctest.Wait()
@@ -86,7 +86,7 @@ func TestLoginUnderWayDoesNotSurviveLogout(t *testing.T) {
 func TestStalledLogoutsDoNotHoldUpLogins(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxUsers(1), maxConcurrentLogins(1))
-		looker.Fail(lookertest.Logout, -1, delayed(time.Hour))
+		failing(looker, lookertest.OpLogout, delayed(time.Hour))
 		before := time.Now()
 		useUsers(t, cache, 10)
 		checkTook(t, before, 0)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,9 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func simulate(t *testing.T, test func(t *testing.T, looker *lookertest.Server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		looker := lookertest.NewInMemoryServer(nil)
-		t.Cleanup(looker.Close)
-		test(t, looker)
+		test(t, lookertest.New(t, lookertest.InMemory()))
 	})
 }
 
@@ -65,11 +64,14 @@ func accessToken(t *testing.T, source *lookerauth.TokenSource) string {
 	return token.AccessToken
 }
 
-// useUsers gets the tokens of n users, whose ids count from 0.
+// nthUser returns the id of one of many users, who count from 0. None is the service account.
+func nthUser(n int) string { return fmt.Sprint(100 + n) }
+
+// useUsers gets the tokens of the first n users.
 func useUsers(t *testing.T, cache *lookerauth.Cache, n int) {
 	t.Helper()
 	for i := range n {
-		accessToken(t, cache.User(fmt.Sprint(i)))
+		accessToken(t, cache.User(nthUser(i)))
 	}
 }
 
@@ -148,7 +150,25 @@ func must[T any](value T, err error) T {
 
 func exit() { runtime.Goexit() }
 
-// What Looker does to a call: see lookertest.Server.Fail.
+// failing makes every call of this kind meet the fault from now on, and others none.
+func failing(looker *lookertest.Server, op lookertest.Op, fault lookertest.Fault) {
+	looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+		if call.Op == op {
+			return fault
+		}
+		return lookertest.Fault{}
+	})
+}
+
+// healthy ends what failing began.
+func healthy(looker *lookertest.Server) { looker.FailFunc(nil) }
+
+// failNext makes the next n calls of this kind meet the fault.
+func failNext(looker *lookertest.Server, n int, op lookertest.Op, fault lookertest.Fault) {
+	looker.FailNext(op, slices.Repeat([]lookertest.Fault{fault}, n)...)
+}
+
+// What Looker does to a call.
 
 func answered(status int) lookertest.Fault { return lookertest.Fault{Status: status} }
 

@@ -74,8 +74,7 @@ func TestTokenSourceBehavesAsItsModel(t *testing.T) {
 	for i := range uint64(300) {
 		seed := first + i
 		synctest.Test(t, func(t *testing.T) {
-			looker := lookertest.NewInMemoryServer(nil)
-			t.Cleanup(looker.Close)
+			looker := lookertest.New(t, lookertest.InMemory())
 			looker.SetTokenLife(modelLife)
 			cache := newCache(t, looker, maxUsers(1))
 			random := rand.New(rand.NewPCG(seed, 0))
@@ -120,7 +119,7 @@ func compareWithModel(
 					m.now, token, err, ok, sent)
 				return steps
 			}
-			if n := looker.CallsAs(lookertest.LoginUser, "789"); n != m.calls {
+			if n := looker.Count(lookertest.OpLoginUser, "789"); n != m.calls {
 				t.Errorf("at %v: %d calls of login_user, the model's %d", m.now, n, m.calls)
 				return steps
 			}
@@ -132,10 +131,10 @@ func compareWithModel(
 			time.Sleep(modelAged)
 		case "break":
 			// A failure that is neither tried again nor permanent.
-			looker.Fail(lookertest.LoginUser, -1, answered(http.StatusTeapot))
+			failing(looker, lookertest.OpLoginUser, answered(http.StatusTeapot))
 			m.broken = true
 		case "mend":
-			looker.Fail(lookertest.LoginUser, 0, lookertest.Fault{})
+			healthy(looker)
 			m.broken = false
 		case "reject":
 			if m.held && m.now-m.sent < modelFresh && !m.closed {

@@ -100,8 +100,7 @@ func TestOpaqueAndMissingURLsAreRefused(t *testing.T) {
 }
 
 func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
-	looker := lookertest.NewServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t)
 	var mu sync.Mutex
 	var seen []string // guarded by mu
 	var back string
@@ -117,7 +116,7 @@ func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
 	client := newCache(t, looker).User("789").Client()
 
 	redirect := redirected(http.StatusTemporaryRedirect, elsewhere.URL+"/x")
-	looker.Fail(lookertest.Request, 1, redirect)
+	looker.FailNext(lookertest.OpAPI, redirect)
 	req, _ := http.NewRequest(http.MethodGet, looker.URL+looks, nil)
 	req.Header.Set("Authorization", "token of the caller's")
 	resp, err := client.Do(req)
@@ -131,13 +130,13 @@ func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
 
 	// Whoever redirects back to Looker does not choose what the token is used for.
 	back = looker.URL + looks + "/1"
-	looker.Fail(lookertest.Request, 1, redirect)
+	looker.FailNext(lookertest.OpAPI, redirect)
 	if status := statusOf(t, client, looker.URL+looks); status != http.StatusUnauthorized {
 		t.Errorf("the way back was answered %d, want the 401 of a request without a token", status)
 	}
 
 	// A redirect within Looker keeps it.
-	looker.Fail(lookertest.Request, 1, redirected(http.StatusFound, "/api/4.0/other"))
+	looker.FailNext(lookertest.OpAPI, redirected(http.StatusFound, "/api/4.0/other"))
 	resp, err = client.Get(looker.URL + looks)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package lookerauth_test
 
 import (
-	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -15,9 +14,9 @@ func TestMaxConcurrentLoginsBoundsTheCallsInFlight(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxConcurrentLogins(4))
 		accessToken(t, cache.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, -1, delayed(time.Second))
+		failing(looker, lookertest.OpLoginUser, delayed(time.Second))
 		before := time.Now()
-		together(20, func(i int) { accessToken(t, cache.User(fmt.Sprint(i))) })
+		together(20, func(i int) { accessToken(t, cache.User(nthUser(i))) })
 		checkTook(t, before, 5*time.Second)
 	})
 }
@@ -33,7 +32,7 @@ func TestRetryAfterIsWaitedOutByEveryLogin(t *testing.T) {
 	for _, header := range []string{"1", synctestEpoch.Add(time.Second).Format(http.TimeFormat)} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			cache := newCache(t, looker)
-			looker.Fail(lookertest.Login, 1, rateLimited(header))
+			looker.FailNext(lookertest.OpLogin, rateLimited(header))
 			before := time.Now()
 			tokenInBackground(cache.ServiceAccount())
 			synctest.Wait()
@@ -50,7 +49,7 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
-		looker.Fail(lookertest.LoginUser, 1, rateLimited("3600"))
+		looker.FailNext(lookertest.OpLoginUser, rateLimited("3600"))
 		before := time.Now()
 		for _, userID := range []string{"789", "790"} {
 			_, err := cache.User(userID).Token()
@@ -73,8 +72,8 @@ func TestShorterPauseDoesNotEndALongerOne(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 		long, short := rateLimited("3600"), rateLimited("60")
 		short.Delay = time.Second
-		looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
-			return map[string]*lookertest.Fault{"long": &long, "short": &short}[call.UserID]
+		looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+			return map[string]lookertest.Fault{"long": long, "short": short}[call.UserID]
 		})
 		first := tokenInBackground(cache.User("short"))
 		second := tokenInBackground(cache.User("long"))
@@ -91,9 +90,9 @@ func TestQueuedLoginsHeedThePause(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 		pause := rateLimited("3600")
 		pause.Delay = time.Second
-		looker.Fail(lookertest.LoginUser, -1, pause)
+		failing(looker, lookertest.OpLoginUser, pause)
 		together(20, func(i int) {
-			failsWith(t, cache.User(fmt.Sprint(i)), lookerauth.ErrRateLimited)
+			failsWith(t, cache.User(nthUser(i)), lookerauth.ErrRateLimited)
 		})
 		checkCalls(t, looker, 1, 2)
 	})
@@ -103,7 +102,7 @@ func TestPauseDoesNotOutliveAClockSetBack(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		steps := &steppedClock{}
 		cache := newCache(t, looker, withClock(steps))
-		looker.Fail(lookertest.Login, 1, rateLimited("3600"))
+		looker.FailNext(lookertest.OpLogin, rateLimited("3600"))
 		failsWith(t, cache.ServiceAccount(), lookerauth.ErrRateLimited)
 		steps.step(-48 * time.Hour)
 		accessToken(t, cache.ServiceAccount())

@@ -13,8 +13,7 @@ import (
 )
 
 func TestRevokedTokenIsReplacedByOneLogin(t *testing.T) {
-	looker := lookertest.NewServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t)
 	cache := newCache(t, looker)
 	user := cache.User("789")
 	accessToken(t, user)
@@ -80,7 +79,7 @@ func TestBodyThatCannotBeSentAgainGetsThe401(t *testing.T) {
 func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		looker.Fail(lookertest.Request, -1, answered(http.StatusUnauthorized))
+		failing(looker, lookertest.OpAPI, answered(http.StatusUnauthorized))
 		client := user.Client()
 		post := func() {
 			resp, err := client.Post(looker.URL+looks, "text/plain", strings.NewReader("hello"))
@@ -99,7 +98,7 @@ func TestEndpointThatAlwaysAnswers401CausesNoStorm(t *testing.T) {
 		}
 		post()
 		checkCalls(t, looker, 1, 2)
-		if n := looker.Calls(lookertest.Request); n != 102 {
+		if n := looker.Count(lookertest.OpAPI, ""); n != 102 {
 			t.Errorf("101 requests were sent as %d, want one of them twice", n)
 		}
 		time.Sleep(time.Millisecond)
@@ -157,7 +156,7 @@ func TestFailedReplacementGivesThe401(t *testing.T) {
 		user := newCache(t, looker).User("789")
 		accessToken(t, user)
 		looker.Revoke("789")
-		looker.Fail(lookertest.LoginUser, -1, answered(http.StatusForbidden))
+		failing(looker, lookertest.OpLoginUser, answered(http.StatusForbidden))
 		resp, err := user.Client().Post(looker.URL+looks, "text/plain", strings.NewReader("hello"))
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 func TestTemporaryFailureIsRetried(t *testing.T) {
 	for _, fault := range []lookertest.Fault{answered(503), {Drop: true}, answered(429)} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			looker.Fail(lookertest.Login, 2, fault)
+			failNext(looker, 2, lookertest.OpLogin, fault)
 			before := time.Now()
 			accessToken(t, newCache(t, looker).ServiceAccount())
 			took := time.Since(before)
@@ -27,7 +27,7 @@ func TestIdentitiesThatFailTogetherAreNotRetriedTogether(t *testing.T) {
 		cache := newCache(t, looker)
 		waits := make(map[time.Duration]bool)
 		for i := range 50 {
-			looker.Fail(lookertest.Login, 1, answered(503))
+			looker.FailNext(lookertest.OpLogin, answered(503))
 			before := time.Now()
 			accessToken(t, cache.ServiceAccount())
 			took := time.Since(before)
@@ -54,7 +54,7 @@ func TestLoginWaitsByTheClock(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				looker.Fail(lookertest.Login, 1, test.fault)
+				looker.FailNext(lookertest.OpLogin, test.fault)
 				service := newCache(t, looker, withClock(slowClock{})).ServiceAccount()
 				before := time.Now()
 				_, err := service.Token()
@@ -69,7 +69,7 @@ func TestLoginWaitsByTheClock(t *testing.T) {
 func TestLoginTimeoutEndsAStalledLogin(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		service := newCache(t, looker, loginTimeout(5*time.Second)).ServiceAccount()
-		looker.Fail(lookertest.Login, 1, delayed(time.Hour))
+		looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
 		before := time.Now()
 		_, err := service.Token()
 		checkError(t, err, context.DeadlineExceeded)
@@ -81,7 +81,7 @@ func TestLoginTimeoutEndsAStalledLogin(t *testing.T) {
 func TestUnreadableRetryAfterIsNone(t *testing.T) {
 	for _, header := range []string{"soon", "-1", "1.5", "", "Mon, 01 Jan 1990 00:00:00 GMT"} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			looker.Fail(lookertest.Login, -1, rateLimited(header))
+			failing(looker, lookertest.OpLogin, rateLimited(header))
 			_, err := newCache(t, looker).ServiceAccount().Token()
 			if got := callError(t, err).RetryAfter; got != 0 {
 				t.Errorf("%q became %v, want none", header, got)
@@ -95,7 +95,7 @@ func TestHugeRetryAfterIsCapped(t *testing.T) {
 		"99999999999999999999", "9223372036854775807", "Mon, 01 Jan 2300 00:00:00 GMT",
 	} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			looker.Fail(lookertest.Login, 1, rateLimited(header))
+			looker.FailNext(lookertest.OpLogin, rateLimited(header))
 			service := newCache(t, looker).ServiceAccount()
 			_, err := service.Token()
 			if got := callError(t, err).RetryAfter; got != 24*time.Hour {

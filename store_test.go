@@ -86,7 +86,7 @@ func TestSlowStoreLeavesTimeForTheLogin(t *testing.T) {
 			store := newMemoryStore()
 			store.onCall(func(string) error { time.Sleep(delay); return nil })
 			slow := delayed(300 * time.Millisecond)
-			looker.FailFunc(func(lookertest.Call) *lookertest.Fault { return &slow })
+			looker.FailFunc(func(lookertest.Request) lookertest.Fault { return slow })
 			cache := newCache(t, looker, withStore(store), loginTimeout(4*time.Second))
 			accessToken(t, cache.User("789"))
 			time.Sleep(time.Minute)
@@ -102,7 +102,7 @@ func TestStoreIsLeftAloneAfterEveryError(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 		store.fail(errRefused)
 		for i := range 3 {
-			accessToken(t, cache.User(fmt.Sprint(i)))
+			accessToken(t, cache.User(nthUser(i)))
 			synctest.Wait()
 			before := calls()
 			time.Sleep(5*time.Second - time.Nanosecond)
@@ -135,7 +135,7 @@ func TestStoreThatCannotBeWrittenIsLoggedOnce(t *testing.T) {
 				var log eventLog
 				cache := newCache(t, looker, withStore(store), withLog(&log))
 				for i := range 20 {
-					accessToken(t, cache.User(fmt.Sprint(i)))
+					accessToken(t, cache.User(nthUser(i)))
 					time.Sleep(10 * time.Second)
 				}
 				log.check(t, "store failed", 1)

@@ -3,7 +3,6 @@ package lookerauth_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,13 +16,12 @@ import (
 )
 
 func TestConcurrentFirstRequestsLogInOncePerUser(t *testing.T) {
-	looker := lookertest.NewServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t)
 	cache := newCache(t, looker)
 	client := &http.Client{Transport: cache.Transport(nil)}
 
 	together(400, func(i int) {
-		user := fmt.Sprint(i % 20)
+		user := nthUser(i % 20)
 		ctx := lookerauth.WithUser(t.Context(), user)
 		answersContextAs(t, ctx, client, looker, user)
 	})
@@ -73,7 +71,7 @@ func TestTokenIsOneForOAuth2(t *testing.T) {
 func TestTokenTypeIsWhatLookerSaid(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		body := `{"access_token":"a","token_type":"token","expires_in":3600}`
-		looker.Fail(lookertest.Login, 1, answeredBody(body))
+		looker.FailNext(lookertest.OpLogin, answeredBody(body))
 		token := must(newCache(t, looker).ServiceAccount().Token())
 		if got := token.Extra("token_type"); got != "token" {
 			t.Errorf("token_type is %v", got)
@@ -83,8 +81,7 @@ func TestTokenTypeIsWhatLookerSaid(t *testing.T) {
 
 // Not in a bubble, whose times have none.
 func TestExpiryHasNoMonotonicTime(t *testing.T) {
-	looker := lookertest.NewInMemoryServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t, lookertest.InMemory())
 	token := must(newCache(t, looker).User("789").Token())
 	if token.Expiry != token.Expiry.Round(0) {
 		t.Errorf("%v stops while a machine sleeps, and tokens age all the same", token.Expiry)
@@ -105,8 +102,7 @@ func TestReuseTokenSourcesOfOneUserDoNotRace(t *testing.T) {
 }
 
 func TestFreshTokenCostsNoAllocation(t *testing.T) {
-	looker := lookertest.NewInMemoryServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t, lookertest.InMemory())
 	cache := newCache(t, looker, withTransport(answerLogins()))
 	kept, ctx := cache.User("789"), t.Context()
 	for name, get := range map[string]func(){
@@ -122,7 +118,7 @@ func TestFreshTokenCostsNoAllocation(t *testing.T) {
 func TestCallerLeavesWhenItsContextEndsAndTheLoginIsKept(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")
-		looker.Fail(lookertest.LoginUser, -1, delayed(700*time.Millisecond))
+		failing(looker, lookertest.OpLoginUser, delayed(700*time.Millisecond))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 
@@ -191,7 +187,7 @@ func TestCacheIsSafeForConcurrentUse(t *testing.T) {
 		client := &http.Client{Transport: cache.Transport(nil)}
 		together(8, func(worker int) {
 			for i := range 300 {
-				user := fmt.Sprint((worker + i) % 9)
+				user := nthUser((worker + i) % 9)
 				switch source := cache.User(user); i % 60 {
 				case 20:
 					looker.Revoke(user)

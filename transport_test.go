@@ -41,7 +41,7 @@ func TestRequestWithoutIdentityIsRefused(t *testing.T) {
 				t.Error("the body was not closed")
 			}
 		}
-		if n := looker.Calls(lookertest.Request); n != 0 {
+		if n := looker.Count(lookertest.OpAPI, ""); n != 0 {
 			t.Errorf("%d requests were sent", n)
 		}
 	})
@@ -169,8 +169,7 @@ func TestHeaderOfAnySizeIsSentWhole(t *testing.T) {
 }
 
 func TestRoundTripAllocatesThrice(t *testing.T) {
-	looker := lookertest.NewInMemoryServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t, lookertest.InMemory())
 	cache := newCache(t, looker, withTransport(answerLogins()))
 	answer := &http.Response{StatusCode: http.StatusOK}
 	base := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })

@@ -108,7 +108,7 @@ var ledElsewhere = lookertest.Fault{
 func TestAlternativeTakesTheTokenToAnotherHost(t *testing.T) {
 	type outcome struct{ followed, withToken bool }
 	play(t, func(on *stage) outcome {
-		on.fake.Fail(lookertest.Request, 1, ledElsewhere)
+		on.fake.FailNext(lookertest.OpAPI, ledElsewhere)
 		if _, err := on.looker.Me("id", nil); err != nil {
 			on.Error(err)
 		}
@@ -120,7 +120,7 @@ func TestAlternativeTakesTheTokenToAnotherHost(t *testing.T) {
 func TestAlternativeTakesTheSecretToWhereLoginRedirects(t *testing.T) {
 	type outcome struct{ followed, withSecret bool }
 	play(t, func(on *stage) outcome {
-		on.fake.Fail(lookertest.Login, 1, ledElsewhere)
+		on.fake.FailNext(lookertest.OpLogin, ledElsewhere)
 		if _, err := on.looker.Me("id", nil); err == nil {
 			on.Error("a redirected login is no error")
 		}
@@ -142,7 +142,7 @@ func TestAlternativeSendsARevokedTokenUntilItExpires(t *testing.T) {
 				on.Error(err)
 			}
 			if minute == 0 {
-				seen.loginsAtOnce = on.fake.Calls(lookertest.Login) - 1
+				seen.loginsAtOnce = on.fake.Count(lookertest.OpLogin, "") - 1
 			}
 			time.Sleep(time.Minute)
 		}
@@ -153,7 +153,7 @@ func TestAlternativeSendsARevokedTokenUntilItExpires(t *testing.T) {
 
 func TestAlternativeLogsInForEveryCallerWhileLoginFails(t *testing.T) {
 	play(t, func(on *stage) (logins int) {
-		on.fake.Fail(lookertest.Login, -1, unwell)
+		failing(on.fake, lookertest.OpLogin, unwell)
 		var callers sync.WaitGroup
 		for range 200 {
 			callers.Go(func() {
@@ -163,14 +163,14 @@ func TestAlternativeLogsInForEveryCallerWhileLoginFails(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		return on.fake.Calls(lookertest.Login)
+		return on.fake.Count(lookertest.OpLogin, "")
 	}, 200, 3)
 }
 
 // The SDK gives each call's context a timeout, in whole seconds.
 func TestAlternativeHoldsACallerBeyondItsTimeout(t *testing.T) {
 	play(t, func(on *stage) (waited time.Duration) {
-		on.fake.Fail(lookertest.Login, 1, lookertest.Fault{Delay: 7 * time.Second})
+		on.fake.FailNext(lookertest.OpLogin, lookertest.Fault{Delay: 7 * time.Second})
 		before := time.Now()
 		if _, err := on.looker.Me("id", &rtl.ApiSettings{Timeout: 1}); err == nil {
 			on.Error("a call that took longer than its timeout is no error")
@@ -182,7 +182,7 @@ func TestAlternativeHoldsACallerBeyondItsTimeout(t *testing.T) {
 func TestAlternativeMakesCallersWaitAtEachExpiry(t *testing.T) {
 	const login = 700 * time.Millisecond
 	play(t, func(on *stage) (waits int) {
-		on.fake.Fail(lookertest.Login, -1, lookertest.Fault{Delay: login})
+		failing(on.fake, lookertest.OpLogin, lookertest.Fault{Delay: login})
 		for range 180 { // a call each minute for 3 hours, in which two tokens expire
 			before := time.Now()
 			checkMe(on.T, on.looker, lookertest.ServiceAccountID)

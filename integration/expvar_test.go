@@ -14,7 +14,10 @@ import (
 
 // What expvar publishes is at /debug/vars of http.DefaultServeMux.
 func Example_expvar() {
-	fake := lookertest.NewServer(nil)
+	fake, err := lookertest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer fake.Close()
 	cache, err := lookerauth.New(fake.Config())
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 
 // makeCacheable lets a response cache keep all answers for an hour, and gives them this Vary.
 func makeCacheable(fake *lookertest.Server, vary string) {
-	fake.FailFunc(func(call lookertest.Call) *lookertest.Fault {
-		if call.Op != lookertest.Request {
-			return nil
+	fake.FailFunc(func(call lookertest.Request) lookertest.Fault {
+		if call.Op != lookertest.OpAPI {
+			return lookertest.Fault{}
 		}
 		header := http.Header{"Cache-Control": {"max-age=3600"}}
 		if vary != "" {
 			header.Set("Vary", vary)
 		}
-		return &lookertest.Fault{Header: header, Body: `{"user_id":"` + call.UserID + `"}`}
+		return lookertest.Fault{Header: header, Body: `{"user_id":"` + call.UserID + `"}`}
 	})
 }
 
@@ -49,7 +49,7 @@ func TestResponseCacheForEachUserIsSafe(t *testing.T) {
 
 			getAs(t, client, fake.URL, userID, userID)
 			getAs(t, client, fake.URL, userID, userID)
-			if n := fake.CallsAs(lookertest.Request, userID); n != 1 {
+			if n := fake.Count(lookertest.OpAPI, userID); n != 1 {
 				t.Errorf("%d requests as %s, want 1, and one answered from the cache", n, userID)
 			}
 		}

@@ -20,18 +20,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func simulate(t *testing.T, test func(t *testing.T, fake *lookertest.Server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		fake := lookertest.NewInMemoryServer(nil)
-		t.Cleanup(fake.Close)
-		test(t, fake)
+		test(t, lookertest.New(t, lookertest.InMemory()))
 	})
 }
 
 // startFake starts a fake Looker on the loopback interface. It is closed at the end of the test.
 func startFake(t *testing.T, clock lookerauth.Clock) *lookertest.Server {
 	t.Helper()
-	fake := lookertest.NewServer(clock)
-	t.Cleanup(fake.Close)
-	return fake
+	return lookertest.New(t, lookertest.WithClock(clock))
+}
+
+// failing makes every call of this kind meet the fault from now on, and others none.
+func failing(fake *lookertest.Server, op lookertest.Op, fault lookertest.Fault) {
+	fake.FailFunc(func(call lookertest.Request) lookertest.Fault {
+		if call.Op == op {
+			return fault
+		}
+		return lookertest.Fault{}
+	})
 }
 
 // newCache returns a Cache that is closed at the end of the test.
@@ -77,7 +83,7 @@ func check(t *testing.T, resp *http.Response, err error, want answer) {
 // checkLogins fails the test if Looker did not see this many calls of login_user.
 func checkLogins(t *testing.T, fake *lookertest.Server, want int) {
 	t.Helper()
-	if n := fake.Calls(lookertest.LoginUser); n != want {
+	if n := fake.Count(lookertest.OpLoginUser, ""); n != want {
 		t.Errorf("%d calls of login_user, want %d", n, want)
 	}
 }

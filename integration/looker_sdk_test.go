@@ -68,7 +68,7 @@ func TestSDKCallsOfTenUsersAtOnceLogInOncePerUser(t *testing.T) {
 	const users, callsEach = 10, 20
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		// All calls are made before a login ends.
-		fake.Fail(lookertest.LoginUser, -1, lookertest.Fault{Delay: time.Second})
+		failing(fake, lookertest.OpLoginUser, lookertest.Fault{Delay: time.Second})
 		cache := newCache(t, fake.Config())
 
 		var calls sync.WaitGroup
@@ -83,14 +83,14 @@ func TestSDKCallsOfTenUsersAtOnceLogInOncePerUser(t *testing.T) {
 
 		for n := range users {
 			userID := fmt.Sprint(101 + n)
-			if logins := fake.CallsAs(lookertest.LoginUser, userID); logins != 1 {
+			if logins := fake.Count(lookertest.OpLoginUser, userID); logins != 1 {
 				t.Errorf("%d logins as %s, want 1", logins, userID)
 			}
-			if answered := fake.CallsAs(lookertest.Request, userID); answered != callsEach {
+			if answered := fake.Count(lookertest.OpAPI, userID); answered != callsEach {
 				t.Errorf("%d calls as %s, want %d", answered, userID, callsEach)
 			}
 		}
-		if logins := fake.Calls(lookertest.Login); logins != 1 {
+		if logins := fake.Count(lookertest.OpLogin, ""); logins != 1 {
 			t.Errorf("%d logins of the service account, want 1", logins)
 		}
 	})

@@ -51,7 +51,7 @@ func postQuery(client *http.Client, fake *lookertest.Server) (*http.Response, er
 func TestRetryingClientAboveTheTransport(t *testing.T) {
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		cache := newCache(t, fake.Config())
-		fake.Fail(lookertest.Request, 2, unwell)
+		fake.FailNext(lookertest.OpAPI, unwell, unwell)
 
 		retrying := retryablehttp.NewClient()
 		retrying.HTTPClient = cache.User("789").Client()
@@ -66,7 +66,7 @@ func TestRetryAboveTheTransportHasALiveToken(t *testing.T) {
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		cache := newCache(t, fake.Config())
 		retrying := newRetrying(cache.User("789").Client())
-		fake.Fail(lookertest.Request, 1, unwellForLong)
+		fake.FailNext(lookertest.OpAPI, unwellForLong)
 
 		resp, err := retrying.Get(fake.URL + "/api/4.0/looks/1")
 
@@ -111,7 +111,7 @@ func TestRetriesOfARefusedLoginMakeNoCalls(t *testing.T) {
 func TestRetryingClientBelowTheTransport(t *testing.T) {
 	simulate(t, func(t *testing.T, fake *lookertest.Server) {
 		cache := newCache(t, fake.Config())
-		fake.Fail(lookertest.Request, 2, unwell)
+		fake.FailNext(lookertest.OpAPI, unwell, unwell)
 
 		base := newRetryingBase(fake, doNotFollow)
 		client := &http.Client{Transport: cache.User("789").Transport(base)}
@@ -129,7 +129,7 @@ func TestRetryBelowTheTransportWithADeadTokenIsReplaced(t *testing.T) {
 		cache := newCache(t, fake.Config())
 		base := newRetryingBase(fake, doNotFollow)
 		client := &http.Client{Transport: cache.User("789").Transport(base)}
-		fake.Fail(lookertest.Request, 1, unwellForLong)
+		fake.FailNext(lookertest.OpAPI, unwellForLong)
 
 		resp, err := postQuery(client, fake)
 
@@ -168,7 +168,7 @@ func TestRetryingClientBelowTheTransportMustNotFollowRedirects(t *testing.T) {
 			elsewhere, token := startElsewhere(t, func(r *http.Request) string {
 				return r.Header.Get("Authorization")
 			})
-			fake.Fail(lookertest.Request, 1, lookertest.Fault{
+			fake.FailNext(lookertest.OpAPI, lookertest.Fault{
 				Status: http.StatusFound, Header: http.Header{"Location": {elsewhere}},
 			})
 			cache := newCache(t, fake.Config())
@@ -197,7 +197,7 @@ func TestRetryingClientThatCarriesLoginsMustNotFollowRedirects(t *testing.T) {
 			elsewhere, key := startElsewhere(t, func(r *http.Request) string {
 				return r.PostFormValue("client_secret")
 			})
-			fake.Fail(lookertest.Login, 1, lookertest.Fault{
+			fake.FailNext(lookertest.OpLogin, lookertest.Fault{
 				Status: http.StatusTemporaryRedirect, Header: http.Header{"Location": {elsewhere}},
 			})
 			cfg := fake.Config()

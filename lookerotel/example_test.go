@@ -18,7 +18,10 @@ import (
 func ExampleRegister() {
 	reader := metric.NewManualReader() // in a program, one that exports
 	otel.SetMeterProvider(metric.NewMeterProvider(metric.WithReader(reader)))
-	looker := lookertest.NewServer(nil)
+	looker, err := lookertest.Start()
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer looker.Close()
 	cache, err := lookerauth.New(looker.Config())
 	if err != nil {

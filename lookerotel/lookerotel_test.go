@@ -25,8 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newCache returns a Cache for a fake Looker; both are closed at the end of the test.
 func newCache(t *testing.T) (*lookerauth.Cache, *lookertest.Server) {
 	t.Helper()
-	looker := lookertest.NewServer(nil)
-	t.Cleanup(looker.Close)
+	looker := lookertest.New(t)
 	cfg := looker.Config()
 	cfg.MaxUsers = 2
 	cache, err := lookerauth.New(cfg)

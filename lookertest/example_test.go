@@ -15,7 +15,11 @@ import (
 // expired.
 func Example() {
 	now := clock.NewMock()
-	looker := lookertest.NewServer(now)
+	looker, err := lookertest.Start(lookertest.WithClock(now))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer looker.Close()
 
 	cache, err := lookerauth.New(looker.Config())
@@ -35,7 +39,7 @@ func Example() {
 		fmt.Print(resp.Status, " ", string(body))
 		now.Add(45 * time.Minute)
 	}
-	fmt.Println("logins as 789:", looker.CallsAs(lookertest.LoginUser, "789"))
+	fmt.Println("logins as 789:", looker.Count(lookertest.OpLoginUser, "789"))
 	// Output:
 	// 200 OK {"body":"","method":"GET","path":"/looks/1","user_id":"789"}
 	// 200 OK {"body":"","method":"GET","path":"/looks/1","user_id":"789"}

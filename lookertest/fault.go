@@ -2,6 +2,7 @@ package lookertest
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -27,52 +28,30 @@ type Fault struct {
 	Body string
 }
 
-// plannedFault is a Fault for the next n calls; for every call if n is negative.
-type plannedFault struct {
-	n     int
-	fault Fault
-}
-
-// Fail makes the next n calls of this kind meet the fault. A negative n stands for every call, 0
-// for none. It takes the place of what Fail said before of this kind.
-func (s *Server) Fail(op Op, n int, fault Fault) {
+// FailNext makes the next calls of this kind meet these faults: one call each, in this order. It
+// takes the place of what FailNext said before of this kind; without faults there is none left. A
+// zero Fault lets one call pass.
+func (s *Server) FailNext(op Op, faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults[op] = &plannedFault{n, fault}
+	s.nextFaults[op] = slices.Clone(faults)
 }
 
-// FailFunc has f decide for each call which fault it meets; nil stands for none. Calls that meet a
-// fault of [Server.Fail] are not passed to f. f may be called by several goroutines at once, and
-// may use the Server. A nil f ends it.
-func (s *Server) FailFunc(f func(Call) *Fault) {
+// FailFunc has f decide for each call which fault it meets; the zero Fault is none. It takes the
+// place of what FailFunc said before; a nil f ends it. What [Server.FailNext] says goes first: f
+// does not get those calls.
+//
+// f gets the call as [Server.Requests] has it, may change that, and decides before the call has any
+// effect. It may be called by several goroutines at once. It may use the Server, but for
+// [Server.Close], which waits for f.
+func (s *Server) FailFunc(f func(Request) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faultFunc = f
 }
 
-// count counts the call, and returns the fault that it will meet; nil if there is none.
-func (s *Server) count(call Call) *Fault {
-	s.mu.Lock()
-	s.calls[call]++
-	planned, faultFunc := s.faults[call.Op], s.faultFunc
-	if planned != nil && planned.n != 0 {
-		planned.n--
-		fault := planned.fault
-		s.mu.Unlock()
-		return &fault
-	}
-	s.mu.Unlock()
-	if faultFunc == nil {
-		return nil
-	}
-	return faultFunc(call)
-}
-
 // meet lets the call meet the fault, and reports whether that was the answer.
-func (s *Server) meet(w http.ResponseWriter, r *http.Request, fault *Fault) (answered bool) {
-	if fault == nil {
-		return false
-	}
+func (s *Server) meet(w http.ResponseWriter, r *http.Request, fault Fault) (answered bool) {
 	if fault.Delay > 0 && !s.wait(r, fault.Delay) || fault.Drop {
 		panic(http.ErrAbortHandler)
 	}

@@ -18,19 +18,19 @@ func (s *Server) routes() http.Handler {
 		api := "/api/" + version
 		mux.HandleFunc("POST "+api+"/login", s.login)
 		mux.HandleFunc("POST "+api+"/login/{user_id}", s.loginUser)
-		mux.HandleFunc("DELETE "+api+"/logout", s.authorized(Logout, s.logout))
-		mux.HandleFunc("GET "+api+"/user", s.authorized(Request, s.user))
-		mux.HandleFunc("GET "+api+"/session", s.authorized(Request, s.session))
-		mux.HandleFunc("PATCH "+api+"/session", s.authorized(Request, s.updateSession))
+		mux.HandleFunc("DELETE "+api+"/logout", s.authorized(OpLogout, s.logout))
+		mux.HandleFunc("GET "+api+"/user", s.authorized(OpAPI, s.user))
+		mux.HandleFunc("GET "+api+"/session", s.authorized(OpAPI, s.session))
+		mux.HandleFunc("PATCH "+api+"/session", s.authorized(OpAPI, s.updateSession))
 		mux.HandleFunc("GET "+api+"/alive", s.alive)
-		mux.HandleFunc(api+"/", s.authorized(Request, s.echo))
+		mux.HandleFunc(api+"/", s.authorized(OpAPI, s.echo))
 	}
 	return mux
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	err := r.ParseForm() // first: net/http sees a caller leave only once its body was read
-	if s.meet(w, r, s.count(Call{Login, ServiceAccount})) {
+	if s.meet(w, r, s.record(OpLogin, ServiceAccountID, r)) {
 		return
 	}
 	if err != nil {
@@ -45,19 +45,19 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "Not found")
 		return
 	}
-	s.issue(w, r, ServiceAccount)
+	s.issue(w, r, ServiceAccountID)
 }
 
 func (s *Server) loginUser(w http.ResponseWriter, r *http.Request) {
 	userID := r.PathValue("user_id")
 	_, _ = io.Copy(io.Discard, r.Body)
-	if s.meet(w, r, s.count(Call{LoginUser, userID})) {
+	if s.meet(w, r, s.record(OpLoginUser, userID, r)) {
 		return
 	}
 	caller, ok := s.caller(r)
 	s.mu.Lock()
-	admin := s.admin && caller.userID == ServiceAccount
-	exists := s.users == nil || s.users[userID]
+	admin := s.admin && caller.userID == ServiceAccountID
+	exists := s.users == nil || s.users[userID] || userID == ServiceAccountID
 	s.mu.Unlock()
 	switch {
 	case !ok:
@@ -114,7 +114,7 @@ func (s *Server) authorized(
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
 		caller, ok := s.caller(r)
-		if s.meet(w, r, s.count(Call{op, caller.userID})) {
+		if s.meet(w, r, s.record(op, caller.userID, r)) {
 			return
 		}
 		if !ok {
@@ -133,17 +133,19 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session) {
 }
 
 func (s *Server) user(w http.ResponseWriter, r *http.Request, caller session) {
-	id := caller.userID
-	name := "User " + id
-	if id == ServiceAccount {
-		id, name = ServiceAccountID, "Service account"
+	name := "User " + caller.userID
+	if caller.userID == ServiceAccountID {
+		name = "Service account"
 	}
-	respond(w, http.StatusOK, map[string]any{"id": versioned(r, id), "display_name": name})
+	respond(w, http.StatusOK, map[string]any{
+		"id":           versioned(r, caller.userID),
+		"display_name": name,
+	})
 }
 
 func (s *Server) session(w http.ResponseWriter, r *http.Request, caller session) {
 	answer := map[string]any{"workspace_id": caller.workspaceID, "sudo_user_id": nil}
-	if caller.userID != ServiceAccount {
+	if caller.userID != ServiceAccountID {
 		answer["sudo_user_id"] = versioned(r, ServiceAccountID)
 	}
 	respond(w, http.StatusOK, answer)
@@ -168,7 +170,8 @@ func (s *Server) updateSession(w http.ResponseWriter, r *http.Request, caller se
 }
 
 func (s *Server) alive(w http.ResponseWriter, r *http.Request) {
-	if !s.meet(w, r, s.count(Call{Request, ServiceAccount})) {
+	caller, _ := s.caller(r) // it needs none
+	if !s.meet(w, r, s.record(OpAPI, caller.userID, r)) {
 		w.WriteHeader(http.StatusOK)
 	}
 }
@@ -176,14 +179,10 @@ func (s *Server) alive(w http.ResponseWriter, r *http.Request) {
 // echo answers who is calling, and with what.
 func (s *Server) echo(w http.ResponseWriter, r *http.Request, caller session) {
 	body, _ := io.ReadAll(r.Body)
-	id := caller.userID
-	if id == ServiceAccount {
-		id = ServiceAccountID
-	}
 	respond(w, http.StatusOK, map[string]any{
-		"user_id": id,
+		"user_id": caller.userID,
 		"method":  r.Method,
-		"path":    "/" + strings.SplitN(r.URL.Path, "/", 4)[3],
+		"path":    pathOf(r),
 		"body":    string(body),
 	})
 }

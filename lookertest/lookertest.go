@@ -1,8 +1,7 @@
 // Package lookertest is a fake Looker API. Programs that use lookerauth are tested against it, and
 // lookerauth itself is, too.
 //
-//	looker := lookertest.NewServer(nil)
-//	defer looker.Close()
+//	looker := lookertest.New(t)
 //	cache, err := lookerauth.New(looker.Config())
 //
 // Below /api/3.0, /api/3.1 and /api/4.0 it serves, as Looker documents them, login, login_user,
@@ -11,19 +10,23 @@
 //
 //	{"user_id":"789","method":"GET","path":"/looks/1","body":""}
 //
-// A [Server] counts the calls that it gets. With [Server.Fail] and [Server.FailFunc] it fails in
-// all the ways in which a Looker instance and the network before it do. Its tokens expire by the
-// clock that it is given: with a fake clock a test decides when.
+// The service account is the user [ServiceAccountID], in answers and in all that a [Server] says.
+//
+// A Server keeps the calls that it gets: see [Server.Requests] and [Server.Count]. With
+// [Server.FailNext] and [Server.FailFunc] it fails in all the ways in which a Looker instance and
+// the network before it do. Its tokens expire by the clock that it is given: with a fake clock a
+// test decides when.
 package lookertest
 
 import (
-	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/benbjohnson/clock"
@@ -31,29 +34,16 @@ import (
 	"github.com/lookerauth/lookerauth"
 )
 
-// Op is a kind of call. The zero Op is none.
-type Op string
-
-// The kinds of call that a [Server] counts and fails.
-const (
-	Login     Op = "login"      // POST /login
-	LoginUser Op = "login_user" // POST /login/{user_id}
-	Logout    Op = "logout"     // DELETE /logout
-	Request   Op = "request"    // everything else
-)
-
-// ServiceAccount stands for the service account where [Call], [Server.Revoke], [Server.Alive] and
-// [Server.CallsAs] have a user id.
-const ServiceAccount = ""
-
-// ServiceAccountID is the id of the service account in answers, such as that of GET /user.
+// ServiceAccountID is the user id of the service account: whom the API key logs in. It exists
+// whatever [Server.SetUsers] says.
 const ServiceAccountID = "1"
 
-// Server is a fake Looker API. Its zero value is of no use: start one with [NewServer] or
-// [NewInMemoryServer], and end it with [Server.Close]. Its methods are safe for concurrent use.
-// None of them blocks, but for [Server.Close].
+// Server is a fake Looker API. Its zero value is of no use: start one with [New] in a test, or with
+// [Start] in a program. Its methods are safe for concurrent use. None of them blocks, but for
+// [Server.Close].
 type Server struct {
-	// URL is the base URL, without /api/4.0 and without a slash at the end. Do not change it.
+	// URL is the base URL, without /api/4.0 and without a slash at the end. It is an https:// one
+	// after [WithTLS]. Do not change it.
 	URL string
 
 	clock     lookerauth.Clock
@@ -69,56 +59,49 @@ type Server struct {
 	users        map[string]bool // nil: every user exists
 	life         time.Duration   // of new tokens
 	sessions     map[string]*session
-	calls        map[Call]int
-	faults       map[Op]*plannedFault
-	faultFunc    func(Call) *Fault
+	counts       map[countKey]int
+	requests     []Request           // a ring of the last ones
+	oldest       int                 // where it begins
+	nextFaults   map[Op][]Fault      // of FailNext
+	faultFunc    func(Request) Fault // of FailFunc; nil for none
 }
 
 // session is what a token stands for.
 type session struct {
-	userID      string // ServiceAccount or a user's
+	userID      string
 	expiry      time.Time
 	workspaceID string
 }
 
-// Call is one call that a [Server] got. It is comparable.
-type Call struct {
-	// Op is its kind.
-	Op Op
-
-	// UserID is whom it is for: the user to log in, or the one whose token it has. It is
-	// [ServiceAccount] for all other calls, those without a live token among them.
-	UserID string
+// New starts a [Server] for a test, and closes it with a Cleanup of the test's. Those that are
+// registered later run first, and can still use it. The Server listens on a free port of the
+// loopback interface, unless the options say otherwise. If it cannot, the test fails at once.
+func New(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	s, err := Start(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
 }
 
-// NewServer starts a [Server] on a free port of the loopback interface. It panics if there is none.
-//
-// Its tokens live, and its delays pass, by clock. Use the clock of the [lookerauth.Config], as
-// [Server.Config] does. A nil clock stands for the time package's.
-func NewServer(clock lookerauth.Clock) *Server {
-	return start(clock, httptest.NewUnstartedServer(nil), nil)
-}
-
-// NewInMemoryServer starts a [Server] without a network. Only its [Server.Config] and its
-// [Server.Transport] reach it.
-//
-// It is for tests within a bubble of testing/synctest, where time stands still while something
-// waits for a real network. Start and close it within the bubble. clock is that of [NewServer].
-func NewInMemoryServer(clock lookerauth.Clock) *Server {
-	listener := newPipeListener()
-	return start(clock, &httptest.Server{Listener: listener, Config: &http.Server{}}, listener.dial)
-}
-
-// dialer is what an http.Transport dials with; net's if it is nil.
-type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
-
-func start(c lookerauth.Clock, server *httptest.Server, dial dialer) *Server {
-	if c == nil {
-		c = clock.New()
+// Start starts a [Server] for a program, which ends it with [Server.Close]. A test has [New]. The
+// Server listens on a free port of the loopback interface, unless the options say otherwise. If it
+// cannot, the error says what to do.
+func Start(opts ...Option) (*Server, error) {
+	var o options
+	for _, opt := range opts {
+		if opt.apply != nil {
+			opt.apply(&o)
+		}
+	}
+	listener, dial, err := o.listen()
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{
-		clock:        c,
-		server:       server,
+		clock:        o.clock,
 		transport:    &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 100},
 		closed:       make(chan struct{}),
 		clientID:     "id-" + rand.Text(),
@@ -126,17 +109,35 @@ func start(c lookerauth.Clock, server *httptest.Server, dial dialer) *Server {
 		admin:        true,
 		life:         time.Hour,
 		sessions:     make(map[string]*session),
-		calls:        make(map[Call]int),
-		faults:       make(map[Op]*plannedFault),
+		counts:       make(map[countKey]int),
+		nextFaults:   make(map[Op][]Fault),
 	}
-	server.Config.Handler = s.routes()
-	server.Start()
-	s.URL = server.URL
-	return s
+	if s.clock == nil {
+		s.clock = clock.New()
+	}
+	s.server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.routes()}}
+	s.serve(o.tls)
+	return s, nil
 }
 
-// Close ends the Server and its delays, and waits until the calls in it have ended. It may be
-// called again.
+// serve starts to answer, and sets the URL.
+func (s *Server) serve(https bool) {
+	addr := reachable(s.server.Listener.Addr())
+	if !https {
+		s.URL = "http://" + addr
+		s.server.Start()
+		return
+	}
+	s.URL = "https://" + addr
+	s.server.StartTLS()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(s.server.Certificate())
+	// The certificate of httptest is for this name, whatever the address is.
+	s.transport.TLSClientConfig = &tls.Config{RootCAs: trusted, ServerName: "example.com"}
+}
+
+// Close ends the Server, its delays and its connections. It blocks until the calls in it have
+// ended. It may be called again.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
 	s.transport.CloseIdleConnections()
@@ -157,8 +158,12 @@ func (s *Server) Config() lookerauth.Config {
 	}
 }
 
-// Transport returns what reaches the Server. It adds no token: it is for calls without lookerauth,
-// and the base for what a test puts between. It is the same one each time.
+// Client returns a client that reaches the Server and trusts its certificate. It adds no token: it
+// is for calls without lookerauth. It is a new one each time, the caller's to change.
+func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transport} }
+
+// Transport returns what reaches the Server and trusts its certificate. It adds no token: it is the
+// base for what a test puts between. It is the same one each time.
 func (s *Server) Transport() http.RoundTripper { return s.transport }
 
 // SetKey changes the API key that login accepts. Before that it is a random one. Tokens that are
@@ -177,8 +182,8 @@ func (s *Server) SetAdmin(admin bool) {
 	s.admin = admin
 }
 
-// SetUsers says which users exist: these, and no others. Before that every id does. Tokens that are
-// alive stay so.
+// SetUsers says which users exist: these and the service account, and no others. Before that every
+// id does. Tokens that are alive stay so.
 func (s *Server) SetUsers(userIDs ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,8 +201,8 @@ func (s *Server) SetTokenLife(life time.Duration) {
 	s.life = life
 }
 
-// Revoke ends all tokens of a user, or of the [ServiceAccount], and returns how many were alive.
-// Requests with one of them are answered with 401 from then on.
+// Revoke ends all tokens of a user, and returns how many were alive. Requests with one of them are
+// answered with 401 from then on. The service account is the user [ServiceAccountID].
 func (s *Server) Revoke(userID string) int {
 	return s.revokeIf(func(owner string) bool { return owner == userID })
 }
@@ -224,8 +229,8 @@ func (s *Server) revokeIf(owned func(userID string) bool) int {
 	return alive
 }
 
-// Alive returns how many tokens of each user are alive, and of the [ServiceAccount]. Who has none
-// is not in it. The map is the caller's.
+// Alive returns how many tokens of each user are alive, by the user's id. The service account is
+// the user [ServiceAccountID]. Who has none is not in it. The map is the caller's.
 func (s *Server) Alive() map[string]int {
 	now := s.clock.Now()
 	s.mu.Lock()
@@ -237,25 +242,4 @@ func (s *Server) Alive() map[string]int {
 		}
 	}
 	return alive
-}
-
-// Calls returns how many calls of this kind came, including those that were made to fail.
-func (s *Server) Calls(op Op) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for call, count := range s.calls {
-		if call.Op == op {
-			n += count
-		}
-	}
-	return n
-}
-
-// CallsAs returns how many calls of this kind came for a user, or for the [ServiceAccount],
-// including those that were made to fail. [Call] says whom a call is for.
-func (s *Server) CallsAs(op Op, userID string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[Call{op, userID}]
 }

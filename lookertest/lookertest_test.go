@@ -28,9 +28,7 @@ type caller struct {
 func simulate(t *testing.T, test func(t *testing.T, c caller)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		looker := lookertest.NewInMemoryServer(nil)
-		t.Cleanup(looker.Close)
-		test(t, caller{t, looker, "/api/4.0"})
+		test(t, caller{t, lookertest.New(t, lookertest.InMemory()), "/api/4.0"})
 	})
 }
 
@@ -193,8 +191,8 @@ func TestEachLoginIssuesANewTokenAndLeavesTheOthers(t *testing.T) {
 
 func TestRevokeEndsOneIdentitysTokens(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
-		one, another, other := c.loginUser("1"), c.loginUser("1"), c.loginUser("2")
-		if n := c.looker.Revoke("1"); n != 2 {
+		one, another, other := c.loginUser("789"), c.loginUser("789"), c.loginUser("790")
+		if n := c.looker.Revoke("789"); n != 2 {
 			t.Errorf("%d revoked, want 2", n)
 		}
 		c.want(401, http.MethodGet, "/user", one)
@@ -204,6 +202,29 @@ func TestRevokeEndsOneIdentitysTokens(t *testing.T) {
 			t.Errorf("%d revoked, want 4", n)
 		}
 		c.want(401, http.MethodGet, "/user", other)
+	})
+}
+
+// The service account is a user as any other, but that it is always there.
+func TestServiceAccountIsUserOne(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.SetUsers("789")
+		one, other := c.login(), c.loginUser(lookertest.ServiceAccountID)
+		for _, token := range []string{one, other} {
+			if id := c.want(200, http.MethodGet, "/user", token)["id"]; id != "1" {
+				t.Errorf("the id is %v", id)
+			}
+		}
+		user := c.loginUser("789")
+		if alive := c.looker.Alive(); alive["1"] != 4 || alive["789"] != 1 || len(alive) != 2 {
+			t.Errorf("alive: %v", alive)
+		}
+		if n := c.looker.Revoke("1"); n != 4 { // each login_user took a login
+			t.Errorf("%d revoked, want 4", n)
+		}
+		c.want(401, http.MethodGet, "/user", one)
+		c.want(401, http.MethodGet, "/user", other)
+		c.want(200, http.MethodGet, "/user", user)
 	})
 }
 
@@ -236,83 +257,6 @@ func TestWorkspaceIsTheTokensOwn(t *testing.T) {
 		status, _ = c.call(http.MethodPatch, "/session", one, `{"workspace_id":"nowhere"}`)
 		if status != 400 {
 			t.Errorf("a workspace that is none: answered %d, want 400", status)
-		}
-	})
-}
-
-func TestFaultsAreMetInTurnAndCounted(t *testing.T) {
-	simulate(t, func(t *testing.T, c caller) {
-		token := c.loginUser("789")
-		c.looker.Fail(lookertest.Request, 1, lookertest.Fault{Status: 503})
-		c.looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
-			if call.Op != lookertest.Request || call.UserID != "789" {
-				return nil
-			}
-			return &lookertest.Fault{Drop: true}
-		})
-		// POST, as net/http sends a GET again by itself.
-		c.want(503, http.MethodPost, "/looks", token)
-		if status, _ := c.call(http.MethodPost, "/looks", token, ""); status != 0 {
-			t.Errorf("answered %d, want a closed connection", status)
-		}
-		c.looker.FailFunc(nil)
-		c.want(200, http.MethodPost, "/looks", token)
-		if n := c.looker.CallsAs(lookertest.Request, "789"); n != 3 {
-			t.Errorf("%d calls, want 3", n)
-		}
-		if n := c.looker.Calls(lookertest.Login); n != 1 {
-			t.Errorf("%d calls of login, want 1", n)
-		}
-	})
-}
-
-func TestHeaderIsAddedToAnAnswerThatIsOtherwiseAsUsual(t *testing.T) {
-	simulate(t, func(t *testing.T, c caller) {
-		c.looker.Fail(lookertest.Request, 1, lookertest.Fault{
-			Header: http.Header{"cache-control": {"max-age=60"}},
-		})
-		req, _ := http.NewRequest(http.MethodGet, c.looker.URL+c.api+"/user", nil)
-		req.Header.Set("Authorization", c.loginUser("789"))
-		resp, err := c.looker.Transport().RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, _ := io.ReadAll(resp.Body)
-		if got := resp.Header.Get("Cache-Control"); got != "max-age=60" {
-			t.Errorf("Cache-Control is %q", got)
-		}
-		if !strings.Contains(string(body), `"id":"789"`) {
-			t.Errorf("answered %s: %s", resp.Status, body)
-		}
-	})
-}
-
-func TestDelayTakesTimeOfTheServersClock(t *testing.T) {
-	simulate(t, func(t *testing.T, c caller) {
-		token := c.login()
-		c.looker.Fail(lookertest.Request, 1, lookertest.Fault{Delay: time.Minute})
-		before := time.Now()
-		c.want(200, http.MethodGet, "/user", token)
-		if took := time.Since(before); took != time.Minute {
-			t.Errorf("took %v", took)
-		}
-	})
-}
-
-func TestLoginThatItsCallerLeftHasNoEffect(t *testing.T) {
-	simulate(t, func(t *testing.T, c caller) {
-		c.looker.Fail(lookertest.Login, 1, lookertest.Fault{Delay: time.Minute})
-		client := &http.Client{Transport: c.looker.Transport(), Timeout: time.Second}
-		cfg := c.looker.Config()
-		key := url.Values{"client_id": {cfg.ClientID}, "client_secret": {cfg.ClientSecret}}
-		_, err := client.PostForm(cfg.BaseURL+c.api+"/login", key)
-		if err == nil {
-			t.Error("answered before the delay had passed")
-		}
-		time.Sleep(time.Hour)
-		if alive := c.looker.Alive(); len(alive) != 0 {
-			t.Errorf("alive: %v", alive)
 		}
 	})
 }

@@ -49,8 +49,7 @@ func (c slowClock) After(d time.Duration) <-chan time.Time {
 // newFleet makes a fleet that lives by this clock.
 func newFleet(t *testing.T, clock lookerauth.Clock) *fleet {
 	t.Helper()
-	looker := lookertest.NewServer(clock)
-	t.Cleanup(looker.Close)
+	looker := lookertest.New(t, lookertest.WithClock(clock))
 	keys := [][]byte{[]byte("a key that is made of 32 letters")}
 	return &fleet{t, redisserver.New(t), looker, keys}
 }
@@ -114,7 +113,7 @@ func users(name string, n int) []string {
 
 // logins returns how many calls logged anybody in so far.
 func (f *fleet) logins() int {
-	return f.looker.Calls(lookertest.Login) + f.looker.Calls(lookertest.LoginUser)
+	return f.looker.Count(lookertest.OpLogin, "") + f.looker.Count(lookertest.OpLoginUser, "")
 }
 
 // wantLogins fails the test if there were more or fewer.
@@ -142,8 +141,7 @@ func (f *fleet) stored() map[string]string {
 func TestTwoLinesOfConfigurationShareTokens(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: redisserver.New(t).Addr})
 	defer client.Close()
-	looker := lookertest.NewServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t)
 	key := []byte("a key that is made of 32 letters")
 	for range 2 {
 		cfg := looker.Config()
@@ -155,7 +153,7 @@ func TestTwoLinesOfConfigurationShareTokens(t *testing.T) {
 		check(t, err)
 		check(t, cache.Close(t.Context()))
 	}
-	if n := looker.Calls(lookertest.LoginUser); n != 1 {
+	if n := looker.Count(lookertest.OpLoginUser, ""); n != 1 {
 		t.Errorf("%d logins of the user, want 1", n)
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
@@ -37,22 +36,26 @@ var defaults = load{
 }
 
 func main() {
-	err := run(os.Args[1:], os.Stdout, lookertest.NewServer)
+	err := run(os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "stall:", err)
 		os.Exit(1)
 	}
 }
 
-// run is the program. It starts a server for each contestant.
-func run(args []string, out io.Writer, newServer func(lookerauth.Clock) *lookertest.Server) error {
+// run is the program. It starts a server for each contestant, with the options.
+func run(args []string, out io.Writer, opts ...lookertest.Option) error {
 	l, file, err := parse(args, out)
 	if err != nil {
 		return err
 	}
 	var trials []trial
 	for _, c := range contestants {
-		t, err := try(c, newServer(nil), l)
+		looker, err := lookertest.Start(opts...)
+		if err != nil {
+			return err
+		}
+		t, err := try(c, looker, l)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}

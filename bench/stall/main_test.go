@@ -20,7 +20,7 @@ func TestProgramPrintsAndDrawsAllContestants(t *testing.T) {
 	var out strings.Builder
 	synctest.Test(t, func(t *testing.T) {
 		args := []string{"-workers", "1", "-duration", "2s", "-o", file}
-		if err := run(args, &out, lookertest.NewInMemoryServer); err != nil {
+		if err := run(args, &out, lookertest.InMemory()); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -41,7 +41,7 @@ func TestNoPictureIsDrawnWithoutAFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	synctest.Test(t, func(t *testing.T) {
 		args := []string{"-workers", "1", "-duration", "1s", "-o", ""}
-		if err := run(args, io.Discard, lookertest.NewInMemoryServer); err != nil {
+		if err := run(args, io.Discard, lookertest.InMemory()); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -61,7 +61,7 @@ func TestBadFlagsAreNamed(t *testing.T) {
 	}
 	for _, tt := range tests {
 		args := append([]string{tt.flag}, strings.Fields(tt.value)...)
-		err := run(args, io.Discard, nil)
+		err := run(args, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: error %v, want one that names %s", args, err, tt.want)
 		}

@@ -89,14 +89,14 @@ func slowLogins(looker *lookertest.Server, login time.Duration) (begun func() []
 		mu    sync.Mutex
 		times []time.Time // guarded by mu
 	)
-	looker.FailFunc(func(call lookertest.Call) *lookertest.Fault {
-		if call.Op != lookertest.Login {
-			return nil
+	looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+		if call.Op != lookertest.OpLogin {
+			return lookertest.Fault{}
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		times = append(times, time.Now())
-		return &lookertest.Fault{Delay: login}
+		return lookertest.Fault{Delay: login}
 	})
 	return func() []time.Time {
 		mu.Lock()

@@ -22,7 +22,7 @@ func tryAll(t *testing.T, check func(t *testing.T, c contestant, result trial, l
 		}
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				result, err := try(c, lookertest.NewInMemoryServer(nil), l)
+				result, err := try(c, lookertest.New(t, lookertest.InMemory()), l)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -101,8 +101,8 @@ func TestLatencyCountsFromWhenARequestWasDue(t *testing.T) {
 }
 
 func TestFailedFirstRequestIsReported(t *testing.T) {
-	looker := lookertest.NewServer(nil)
-	looker.Fail(lookertest.Request, -1, lookertest.Fault{Status: 403})
+	looker := lookertest.New(t)
+	looker.FailNext(lookertest.OpAPI, lookertest.Fault{Status: 403})
 	l := load{duration: time.Second, tokenLife: time.Second, workers: 1}
 	if _, err := try(contestants[0], looker, l); err == nil {
 		t.Error("no error")

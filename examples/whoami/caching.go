@@ -29,7 +29,8 @@ func showCaching(ctx context.Context, l looker, fake *lookertest.Server, out io.
 		return context.Cause(ctx)
 	}
 	failures := len(errs)
-	logins, userLogins := fake.Calls(lookertest.Login), fake.Calls(lookertest.LoginUser)
+	logins := fake.Count(lookertest.OpLogin, "") // the service account's
+	userLogins := fake.Count(lookertest.OpLoginUser, "")
 	// A request without a cache takes a login, and with the token of that a login_user.
 	const uncached = 2 * requestCount
 

@@ -96,7 +96,10 @@ func askFake(ctx context.Context, users []string, out io.Writer) error {
 	if len(users) == 0 {
 		users = []string{"789", "790"}
 	}
-	fake := lookertest.NewServer(nil)
+	fake, err := lookertest.Start()
+	if err != nil {
+		return err
+	}
 	defer fake.Close()
 	cfg := fake.Config()
 	cfg.APIVersion = os.Getenv("LOOKERSDK_API_VERSION")

@@ -24,17 +24,10 @@ func setEnv(t *testing.T, cfg lookerauth.Config) {
 	t.Setenv("LOOKERSDK_TIMEOUT", "")
 }
 
-func newFake(t *testing.T) *lookertest.Server {
-	t.Helper()
-	fake := lookertest.NewServer(nil)
-	t.Cleanup(fake.Close)
-	return fake
-}
-
 func TestWhoAmI(t *testing.T) {
 	for _, version := range []string{"", "3.1", "4.0"} {
 		t.Run("version "+version, func(t *testing.T) {
-			fake := newFake(t)
+			fake := lookertest.New(t)
 			cfg := fake.Config()
 			cfg.APIVersion = version
 			cfg.BaseURL += "/"
@@ -95,7 +88,7 @@ func checkTable(t *testing.T, table string, rows ...string) {
 const unreachable = "check that the base URL is right and reachable"
 
 func TestFailures(t *testing.T) {
-	fake := newFake(t)
+	fake := lookertest.New(t)
 	fake.SetUsers("7")
 	good := fake.Config()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -149,7 +142,7 @@ func TestFailures(t *testing.T) {
 
 // What Looker answers after a login that went well.
 func TestFailuresOfRequests(t *testing.T) {
-	const request, logout = lookertest.Request, lookertest.Logout
+	const request, logout = lookertest.OpAPI, lookertest.OpLogout
 	tests := []struct {
 		name  string
 		op    lookertest.Op
@@ -164,8 +157,13 @@ func TestFailuresOfRequests(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			fake := newFake(t)
-			fake.Fail(tt.op, -1, tt.fault)
+			fake := lookertest.New(t)
+			fake.FailFunc(func(call lookertest.Request) lookertest.Fault {
+				if call.Op == tt.op {
+					return tt.fault
+				}
+				return lookertest.Fault{}
+			})
 			setEnv(t, fake.Config())
 			checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), tt.want)
 		})
@@ -173,8 +171,10 @@ func TestFailuresOfRequests(t *testing.T) {
 }
 
 func TestSilentHost(t *testing.T) {
-	fake := newFake(t)
-	fake.Fail(lookertest.Login, -1, lookertest.Fault{Delay: 1 << 40})
+	fake := lookertest.New(t)
+	fake.FailFunc(func(lookertest.Request) lookertest.Fault {
+		return lookertest.Fault{Delay: 1 << 40}
+	})
 	setEnv(t, fake.Config())
 	t.Setenv("LOOKERSDK_TIMEOUT", "1")
 	checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), unreachable)
@@ -182,8 +182,9 @@ func TestSilentHost(t *testing.T) {
 
 // A request that is answered as somebody else is a failure.
 func TestMixedUpUsers(t *testing.T) {
-	fake := newFake(t)
-	fake.Fail(lookertest.Request, 3, lookertest.Fault{Body: `{"id":"790"}`})
+	fake := lookertest.New(t)
+	wrong := lookertest.Fault{Body: `{"id":"790"}`}
+	fake.FailNext(lookertest.OpAPI, wrong, wrong, wrong)
 	var out strings.Builder
 	err := withLooker(t.Context(), fake.Config(), func(l looker) error {
 		return showCaching(t.Context(), l, fake, &out)
@@ -194,7 +195,7 @@ func TestMixedUpUsers(t *testing.T) {
 }
 
 func TestInterrupted(t *testing.T) {
-	setEnv(t, newFake(t).Config())
+	setEnv(t, lookertest.New(t).Config())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	checkError(t, run(ctx, nil, &strings.Builder{}), lookerauth.Config{}, "canceled")

@@ -31,7 +31,10 @@ type figures struct {
 // measure runs a fleet against a fake Looker of its own. The fleet has no store if redisAddr is
 // empty.
 func measure(ctx context.Context, o options, redisAddr string) (f figures, err error) {
-	looker := lookertest.NewServer(nil)
+	looker, err := lookertest.Start()
+	if err != nil {
+		return f, err
+	}
 	defer looker.Close()
 	key := make([]byte, 32)
 	rand.Read(key) // which never fails
@@ -78,7 +81,7 @@ func measure(ctx context.Context, o options, redisAddr string) (f figures, err e
 
 // logins returns how many calls to log anybody in the Looker got.
 func logins(looker *lookertest.Server) int {
-	return looker.Calls(lookertest.Login) + looker.Calls(lookertest.LoginUser)
+	return looker.Count(lookertest.OpLogin, "") + looker.Count(lookertest.OpLoginUser, "")
 }
 
 // count lets the workers send their requests, all at the same time, and adds up what they report.

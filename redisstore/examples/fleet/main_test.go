@@ -193,8 +193,7 @@ func TestFailedRequestIsTheProgramsFailure(t *testing.T) {
 }
 
 func TestStoreErrorsOfTheWorkersAreCounted(t *testing.T) {
-	looker := lookertest.NewServer(nil)
-	defer looker.Close()
+	looker := lookertest.New(t)
 	cfg := looker.Config()
 	for name, value := range map[string]string{
 		"LOOKERSDK_BASE_URL":      cfg.BaseURL,

@@ -1,0 +1,122 @@
+package lookertest_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+// status is a fault that is answered so.
+func status(status int) lookertest.Fault { return lookertest.Fault{Status: status} }
+
+func TestFailNextFailsOneCallOfTheKindEachInOrder(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		faults := []lookertest.Fault{status(503), {}, {Drop: true}}
+		c.looker.FailNext(lookertest.OpAPI, faults...)
+		faults[0] = status(418) // its caller's
+		token := c.loginUser("789")
+		// POST, as net/http sends a GET again by itself.
+		c.want(503, http.MethodPost, "/looks", token)
+		c.want(200, http.MethodPost, "/looks", token)
+		if got, _ := c.call(http.MethodPost, "/looks", token, ""); got != 0 {
+			t.Errorf("answered %d, want a closed connection", got)
+		}
+		c.want(200, http.MethodPost, "/looks", token)
+	})
+}
+
+func TestFailNextTakesThePlaceOfTheLastOne(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		token := c.login()
+		c.looker.FailNext(lookertest.OpAPI, status(503), status(503))
+		c.looker.FailNext(lookertest.OpAPI, status(502))
+		c.want(502, http.MethodPost, "/looks", token)
+		c.want(200, http.MethodPost, "/looks", token)
+		c.looker.FailNext(lookertest.OpAPI, status(503))
+		c.looker.FailNext(lookertest.OpLogout, status(503))
+		c.looker.FailNext(lookertest.OpAPI)
+		c.want(200, http.MethodPost, "/looks", token)
+		c.want(503, http.MethodDelete, "/logout", token)
+	})
+}
+
+func TestFailFuncDecidesForEachCallThatFailNextLeaves(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		token, service := c.loginUser("789"), c.login()
+		asked := 0
+		c.looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+			asked++
+			if call.Op == lookertest.OpAPI && call.UserID == "789" {
+				return status(500 + c.looker.Count(call.Op, call.UserID)) // it may use the Server
+			}
+			return lookertest.Fault{}
+		})
+		c.looker.FailNext(lookertest.OpAPI, status(418), lookertest.Fault{})
+		c.want(418, http.MethodPost, "/looks", token)
+		c.want(200, http.MethodPost, "/looks", token)
+		c.want(503, http.MethodPost, "/looks", token)
+		c.want(504, http.MethodPost, "/looks", token)
+		c.want(200, http.MethodPost, "/looks", service)
+		if asked != 3 {
+			t.Errorf("asked %d times, want 3", asked)
+		}
+		c.looker.FailFunc(nil)
+		c.want(200, http.MethodPost, "/looks", token)
+	})
+}
+
+func TestHeaderIsAddedToAnAnswerThatIsOtherwiseAsUsual(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.FailNext(lookertest.OpAPI, lookertest.Fault{
+			Header: http.Header{"cache-control": {"max-age=60"}},
+		})
+		req, _ := http.NewRequest(http.MethodGet, c.looker.URL+c.api+"/user", nil)
+		req.Header.Set("Authorization", c.loginUser("789"))
+		resp, err := c.looker.Transport().RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		if got := resp.Header.Get("Cache-Control"); got != "max-age=60" {
+			t.Errorf("Cache-Control is %q", got)
+		}
+		if !strings.Contains(string(body), `"id":"789"`) {
+			t.Errorf("answered %s: %s", resp.Status, body)
+		}
+	})
+}
+
+func TestDelayTakesTimeOfTheServersClock(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		token := c.login()
+		c.looker.FailNext(lookertest.OpAPI, lookertest.Fault{Delay: time.Minute})
+		before := time.Now()
+		c.want(200, http.MethodGet, "/user", token)
+		if took := time.Since(before); took != time.Minute {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestLoginThatItsCallerLeftHasNoEffect(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.FailNext(lookertest.OpLogin, lookertest.Fault{Delay: time.Minute})
+		client := &http.Client{Transport: c.looker.Transport(), Timeout: time.Second}
+		cfg := c.looker.Config()
+		key := url.Values{"client_id": {cfg.ClientID}, "client_secret": {cfg.ClientSecret}}
+		_, err := client.PostForm(cfg.BaseURL+c.api+"/login", key)
+		if err == nil {
+			t.Error("answered before the delay had passed")
+		}
+		time.Sleep(time.Hour)
+		if alive := c.looker.Alive(); len(alive) != 0 {
+			t.Errorf("alive: %v", alive)
+		}
+	})
+}

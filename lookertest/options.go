@@ -1,0 +1,77 @@
+package lookertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/lookerauth/lookerauth"
+)
+
+// Option changes how a [Server] starts. The zero Option changes nothing.
+type Option struct{ apply func(*options) }
+
+// options is what the Options of one Server say. The zero value is the default.
+type options struct {
+	inMemory bool
+	clock    lookerauth.Clock
+	addr     string
+	tls      bool
+}
+
+// InMemory starts the [Server] without a network. Only its [Server.Config], its [Server.Client] and
+// its [Server.Transport] reach it.
+//
+// It is for tests within a bubble of [testing/synctest], where time stands still while something
+// waits for a real network. Start and close the Server within the bubble.
+func InMemory() Option { return Option{func(o *options) { o.inMemory = true }} }
+
+// WithClock lets tokens live, and delays pass, by clock. [Server.Config] has it, too, so that the
+// Server and the [lookerauth.Cache] agree. A nil clock stands for the time package's, which is the
+// default.
+func WithClock(clock lookerauth.Clock) Option {
+	return Option{func(o *options) { o.clock = clock }}
+}
+
+// WithAddr lets the [Server] listen on addr, as [net.Listen] takes it: "127.0.0.1:19999", say.
+// Without it, or with an empty addr, it is a free port of the loopback interface. Whoever reaches
+// an address of another interface reaches the Server, which takes any user id.
+func WithAddr(addr string) Option { return Option{func(o *options) { o.addr = addr }} }
+
+// WithTLS lets the [Server] speak https, with a certificate that nobody else trusts:
+// [Server.Config], [Server.Client] and [Server.Transport] do.
+func WithTLS() Option { return Option{func(o *options) { o.tls = true }} }
+
+// dialer is what an http.Transport dials with; net's if it is nil.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// listen returns what the Server accepts connections from, and what makes them.
+func (o options) listen() (net.Listener, dialer, error) {
+	if o.inMemory {
+		if o.addr != "" {
+			return nil, nil, errors.New("lookertest: InMemory has no address: leave WithAddr out")
+		}
+		listener := newPipeListener()
+		return listener, listener.dial, nil
+	}
+	addr := o.addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("lookertest: end what listens there, or give WithAddr "+
+			"another address (port 0 is any free one): %w", err)
+	}
+	return listener, nil, nil
+}
+
+// reachable is the host and port of addr, with the loopback interface's host for any host.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err == nil && net.ParseIP(host).IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr.String()
+}
