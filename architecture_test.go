@@ -50,6 +50,7 @@ var packages = []struct {
 	imports  []string
 }{
 	{"examples/whoami", "the main job as a program", []string{".", "lookertest"}},
+	{"storetest", "the rules of a `Store`, as tests", []string{"."}},
 	{"lookertest", "a fake Looker, for users' tests and the library's own", []string{"."}},
 	{".", "the library", []string{
 		"internal/guard", "internal/looker", "internal/origin", "internal/queue", "internal/seal",

@@ -1,6 +1,7 @@
 package lookerauth_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
+	"github.com/lookerauth/lookerauth/storetest"
 )
 
 // startLooker starts a fake Looker.
@@ -189,4 +192,66 @@ func TestReportIsFetchedAsTheUser(t *testing.T) {
 	if n := looker.Count(lookertest.OpLoginUser, "789"); n != 2 {
 		t.Errorf("%d logins, want 2", n)
 	}
+}
+
+// mapStore is a Store for the Caches of one process: all that one has to do.
+type mapStore struct {
+	mu     sync.Mutex
+	values map[string]mapValue // guarded by mu
+}
+
+type mapValue struct {
+	value  []byte
+	expiry time.Time
+}
+
+func (s *mapStore) Get(ctx context.Context, name string) ([]byte, error) {
+	return s.CompareAndSwap(ctx, name, nil, nil, 0) // puts none in the place of none
+}
+
+func (s *mapStore) CompareAndSwap(
+	ctx context.Context, name string, old, next []byte, ttl time.Duration,
+) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.values[name]
+	if time.Now().After(now.expiry) {
+		now.value = nil
+	}
+	if ctx.Err() != nil || !bytes.Equal(now.value, old) {
+		return bytes.Clone(now.value), ctx.Err()
+	}
+	s.values[name] = mapValue{bytes.Clone(next), time.Now().Add(ttl)}
+	return bytes.Clone(next), nil
+}
+
+func ExampleStore() {
+	looker := must(lookertest.Start())
+	defer looker.Close()
+	cfg := looker.Config()
+	cfg.Store = &mapStore{values: make(map[string]mapValue)}
+	cfg.StoreKeys = [][]byte{[]byte("32 random bytes, not these words")}
+	ctx := context.Background()
+	for range 3 { // three processes, say
+		cache := must(lookerauth.New(cfg))
+		defer cache.Close(ctx)
+		show(cache.User("789").Client().Get(cfg.BaseURL + "/api/4.0/user"))
+	}
+	fmt.Println(looker.Count(lookertest.OpLoginUser, "789"), "login of user 789")
+	// Output:
+	// {"display_name":"User 789","id":"789"}
+	// {"display_name":"User 789","id":"789"}
+	// {"display_name":"User 789","id":"789"}
+	// 1 login of user 789
+}
+
+func TestStoresOfTheseTestsKeepTheRules(t *testing.T) {
+	t.Run("example", func(t *testing.T) {
+		storetest.Run(t, func(*testing.T) lookerauth.Store {
+			return &mapStore{values: make(map[string]mapValue)}
+		})
+	})
+	t.Run("memory", func(t *testing.T) {
+		storetest.Run(t, func(*testing.T) lookerauth.Store { return newMemoryStore() })
+	})
 }

@@ -117,8 +117,8 @@ func (f *fleet) logIn(
 }
 
 // put stores a new token in place of the lease, or of what has taken that one's place, unless it is
-// a good token, too. It reports whether the lease has gone: not if the token has ended by now, or
-// if the login has found another API key, and the token has another name.
+// a good token, too. It reports whether the lease has gone: not if the token has ended by now, if
+// the login has found another API key, and so the token another name, or if ctx has ended.
 func (f *fleet) put(
 	ctx context.Context, who Identity, c *claim, leased entry, t *token.Token,
 ) bool {
@@ -138,7 +138,7 @@ func (f *fleet) put(
 		}
 		old = now
 	}
-	return name == c.name
+	return name == c.name && ctx.Err() == nil
 }
 
 // ttl is how long a token lives yet.
