@@ -246,7 +246,7 @@ func TestAnswerThatGotLostCostsALoginAtMost(t *testing.T) {
 			accessToken(t, newCache(t, looker, withStore(store)).User("789"))
 			logins := looker.Count(lookertest.OpLogin, "")
 			userLogins := looker.Count(lookertest.OpLoginUser, "")
-			if logins+userLogins > 3 {
+			if logins > 2 || userLogins > 2 { // the user's as the Store is left alone
 				t.Errorf("%d logins of the service account, %d of the user", logins, userLogins)
 			}
 		})
