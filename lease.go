@@ -99,7 +99,7 @@ func (r *records) parse(name string, value []byte) (rec record, err error) {
 	if t == nil {
 		return rec, nil
 	}
-	if !looker.IsAccessToken(t.AccessToken) || t.Life <= 0 || t.Life > looker.MaxLife {
+	if !looker.IsAccessToken(t.AccessToken) || t.Life < looker.MinLife || t.Life > looker.MaxLife {
 		return record{}, errors.New("there is no token in it")
 	}
 	if now := wallTime(r.clock); t.Sent.After(now) {

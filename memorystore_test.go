@@ -137,12 +137,6 @@ func (m *memoryStore) set(name string, value []byte, ttl time.Duration) {
 	m.values[name] = storedValue{value, time.Now().Add(ttl)}
 }
 
-func (m *memoryStore) clear() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	clear(m.values)
-}
-
 // garble makes all values ones that do not open.
 func (m *memoryStore) garble() {
 	for _, name := range m.names() {

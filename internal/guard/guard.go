@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"time"
@@ -56,13 +57,20 @@ func Bounded(
 }
 
 // panicError says in which function code of the user's panicked. It tells the value only if that
-// is certain to hold no secret.
+// is the runtime's own: another one may hold a secret, or panic when it is asked for its text.
 func panicError(value any) error {
 	what := fmt.Sprintf("a %T", value)
-	if err, ok := value.(runtime.Error); ok {
+	if err, ok := value.(runtime.Error); ok && isRuntimes(reflect.TypeOf(value)) {
 		what = err.Error()
 	}
 	return fmt.Errorf("code given to this package panicked with %s in %s", what, panicked())
+}
+
+func isRuntimes(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath() == "runtime"
 }
 
 // panicked is the name of the function that panicked. It is called while that is on the stack.

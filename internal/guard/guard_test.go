@@ -3,6 +3,7 @@ package guard_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -217,4 +218,21 @@ func TestBoundedCodeMayPanic(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// evil says that it is the runtime's error, and panics when it is asked what it says.
+type evil struct{}
+
+func (evil) RuntimeError() {}
+
+func (evil) Error() string { panic("hunter2") }
+
+func TestPanicWithAnErrorThatPanicsIsAnError(t *testing.T) {
+	for _, value := range []any{evil{}, &evil{}} {
+		err := <-guard.Run(func() error { panic(value) })
+		what := fmt.Sprintf("panicked with a %T in ", value)
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("got %v", err)
+		}
+	}
 }

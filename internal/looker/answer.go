@@ -15,9 +15,10 @@ import (
 const (
 	maxMessage = 200 // bytes kept of Looker's message
 
-	// MaxLife is the longest life of a token, and the longest Retry-After, that is believed.
-	// Looker's tokens live for one hour by default.
+	// MaxLife is the longest life of a token, and the longest Retry-After, that is believed, and
+	// MinLife the shortest life that is of any use. Looker's tokens live for one hour by default.
 	MaxLife = 24 * time.Hour
+	MinLife = time.Second
 )
 
 // parseToken trusts nothing: anyone between here and Looker may have answered.
@@ -39,8 +40,8 @@ func parseToken(ans answer) (token.Response, error) {
 	}
 	seconds := min(fields.ExpiresIn, MaxLife.Seconds())
 	life := time.Duration(seconds * float64(time.Second))
-	if life <= 0 {
-		return notLooker("its expires_in is not a positive number")
+	if life < MinLife {
+		return notLooker("its expires_in is not a number of seconds, 1 or more")
 	}
 	return token.Response{
 		AccessToken: fields.AccessToken, TokenType: fields.TokenType, Sent: ans.sent, Life: life,
@@ -53,23 +54,26 @@ func IsAccessToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// message is the message of Looker's error, or "" if the body is not one of Looker's errors.
-func (c *call) message(body []byte) string {
-	var fields struct {
-		Message string `json:"message"`
-	}
+// message is the message of Looker's error, which may be null. It is not Looker's if the body is no
+// JSON object that has one.
+func (c *call) message(body []byte) (message string, isLooker bool) {
+	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil {
-		return ""
+		return "", false
 	}
-	message := scrub(fields.Message, c.secrets) // first: a piece of a secret would not be found
+	raw, ok := fields["message"]
+	if !ok || json.Unmarshal(raw, &message) != nil {
+		return "", false
+	}
+	message = scrub(message, c.secrets) // first: a piece of a secret would not be found
 	if len(message) <= maxMessage {
-		return message
+		return message, true
 	}
 	cut := maxMessage
 	for !utf8.RuneStart(message[cut]) {
 		cut--
 	}
-	return message[:cut] + "…"
+	return message[:cut] + "…", true
 }
 
 // retryAfter reads seconds or an HTTP date; 0 if the header has neither.

@@ -22,7 +22,7 @@ func TestAnswerThatIsAToken(t *testing.T) {
 		`{"access_token":"!~","expires_in":1.5}`: {
 			AccessToken: "!~", Life: 1500 * time.Millisecond,
 		},
-		`{"access_token":"x","expires_in":1e-9}`: {AccessToken: "x", Life: 1},
+		`{"access_token":"x","expires_in":1}`: {AccessToken: "x", Life: time.Second},
 		`{"access_token":"x","expires_in":86400}`: {
 			AccessToken: "x", Life: 24 * time.Hour,
 		},
@@ -48,7 +48,7 @@ func TestSuccessWithoutATokenIsNotLookers(t *testing.T) {
 	const (
 		noJSON  = "its body is not an access token in JSON"
 		noToken = "its access_token is missing or malformed"
-		noLife  = "its expires_in is not a positive number"
+		noLife  = "its expires_in is not a number of seconds, 1 or more"
 	)
 	for body, want := range map[string]string{
 		"":                     noJSON,
@@ -74,7 +74,8 @@ func TestSuccessWithoutATokenIsNotLookers(t *testing.T) {
 		`{"access_token":"x"}`:                     noLife,
 		`{"access_token":"x","expires_in":null}`:   noLife,
 		`{"access_token":"x","expires_in":0}`:      noLife,
-		`{"access_token":"x","expires_in":1e-10}`:  noLife,
+		`{"access_token":"x","expires_in":1e-9}`:   noLife,
+		`{"access_token":"x","expires_in":0.999}`:  noLife,
 		`{"access_token":"x","expires_in":-1}`:     noLife,
 		`{"access_token":"x","expires_in":-1e300}`: noLife,
 	} {

@@ -35,7 +35,8 @@ func (c *call) noAnswer(ctx context.Context, cause error) *Error {
 
 // refused is the error for an answer other than success.
 func (c *call) refused(ans answer, now time.Time) *Error {
-	e := &Error{Status: ans.status, Message: c.message(ans.body)}
+	message, isLooker := c.message(ans.body)
+	e := &Error{Status: ans.status, Message: message}
 	switch {
 	case ans.status == http.StatusTooManyRequests:
 		e.RetryAfter = retryAfter(ans.header, now)
@@ -44,7 +45,7 @@ func (c *call) refused(ans answer, now time.Time) *Error {
 	case ans.status >= 300 && ans.status < 400:
 		e.NotLooker = true
 		e.Err = errors.New("a redirect, which the API key must not follow")
-	case e.Message == "": // Looker's own errors always have one
+	case !isLooker:
 		e.NotLooker = true
 	}
 	return e

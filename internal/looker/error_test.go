@@ -37,6 +37,7 @@ func TestRefusals(t *testing.T) {
 		{403, "{}", looker.Error{NotLooker: true}, ""},
 		{403, `"no"`, looker.Error{NotLooker: true}, ""},
 		{403, `["no"]`, looker.Error{NotLooker: true}, ""},
+		{403, `{"message":null}`, looker.Error{}, ""}, // Looker's: its specification allows it
 		{403, `{"message":1}`, looker.Error{NotLooker: true}, ""},
 		{403, `{"message":"no","message":1}`, looker.Error{NotLooker: true}, ""},
 		{403, json + "x", looker.Error{NotLooker: true}, ""},
