@@ -112,6 +112,8 @@ type Config struct {
 	Clock Clock
 }
 
+const defaultLoginTimeout = 30 * time.Second
+
 // withDefaults returns cfg with every default filled in.
 func (cfg Config) withDefaults() Config {
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
@@ -129,7 +131,7 @@ func (cfg Config) withDefaults() Config {
 		cfg.RefreshBefore = 5 * time.Minute
 	}
 	if cfg.LoginTimeout == 0 {
-		cfg.LoginTimeout = 30 * time.Second
+		cfg.LoginTimeout = defaultLoginTimeout
 	}
 	if cfg.MaxConcurrentLogins == 0 {
 		cfg.MaxConcurrentLogins = 16

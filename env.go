@@ -18,43 +18,66 @@ import (
 //	LOOKERSDK_CLIENT_SECRET  ClientSecret; required
 //	LOOKERSDK_API_VERSION    APIVersion
 //	LOOKERSDK_VERIFY_SSL     false, no, off or 0: Transport accepts any certificate
-//	LOOKERSDK_TIMEOUT        LoginTimeout, in seconds
+//	LOOKERSDK_TIMEOUT        LoginTimeout in seconds, if that is less than its default
 //
-// The error names every variable that is missing or wrong. It makes no call and does not block.
+// The SDKs' time-out is that of any request, and often an hour, which no login should take: so it
+// only shortens LoginTimeout. One pair of quotes around a value is not a part of it: Docker's
+// --env-file leaves them there. The error names every variable that is missing or wrong. It makes
+// no call and does not block.
 func ConfigFromEnv() (Config, error) {
 	cfg := Config{
-		BaseURL:      os.Getenv("LOOKERSDK_BASE_URL"),
-		APIVersion:   os.Getenv("LOOKERSDK_API_VERSION"),
-		ClientID:     os.Getenv("LOOKERSDK_CLIENT_ID"),
-		ClientSecret: os.Getenv("LOOKERSDK_CLIENT_SECRET"),
+		BaseURL:      env("BASE_URL"),
+		APIVersion:   env("API_VERSION"),
+		ClientID:     env("CLIENT_ID"),
+		ClientSecret: env("CLIENT_SECRET"),
 	}
-	required := []string{"LOOKERSDK_BASE_URL", "LOOKERSDK_CLIENT_ID", "LOOKERSDK_CLIENT_SECRET"}
 	var errs []error
-	for _, name := range required {
-		if os.Getenv(name) == "" {
-			errs = append(errs, fmt.Errorf("lookerauth: %s is not set", name))
+	for _, name := range []string{"BASE_URL", "CLIENT_ID", "CLIENT_SECRET"} {
+		if env(name) == "" {
+			errs = append(errs, fmt.Errorf("lookerauth: LOOKERSDK_%s is not set", name))
 		}
 	}
-	switch verify := os.Getenv("LOOKERSDK_VERIFY_SSL"); strings.ToLower(verify) {
+	switch verify := env("VERIFY_SSL"); strings.ToLower(verify) {
 	case "", "true", "yes", "on", "1", "t", "y":
 	case "false", "no", "off", "0", "f", "n":
-		cfg.Transport = &http.Transport{
-			Proxy:             http.ProxyFromEnvironment,
-			ForceAttemptHTTP2: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		}
+		cfg.Transport = withoutVerification()
 	default:
 		const unclear = "lookerauth: LOOKERSDK_VERIFY_SSL is %q: use true or false"
 		errs = append(errs, fmt.Errorf(unclear, verify))
 	}
-	if timeout := os.Getenv("LOOKERSDK_TIMEOUT"); timeout != "" {
+	if timeout := env("TIMEOUT"); timeout != "" {
 		seconds, err := strconv.ParseUint(timeout, 10, 31)
 		if err != nil || seconds == 0 {
 			const whole = "lookerauth: LOOKERSDK_TIMEOUT is %q: " +
 				"use a whole number of seconds, 1 or more"
 			errs = append(errs, fmt.Errorf(whole, timeout))
 		}
-		cfg.LoginTimeout = time.Duration(seconds) * time.Second
+		cfg.LoginTimeout = min(time.Duration(seconds)*time.Second, defaultLoginTimeout)
 	}
 	return cfg, errors.Join(errs...)
+}
+
+// env is a variable of the SDKs, without the quotes that it may have around it.
+func env(name string) string {
+	value := os.Getenv("LOOKERSDK_" + name)
+	for _, quote := range []string{`"`, `'`} {
+		if inner, ok := strings.CutPrefix(value, quote); ok && strings.HasSuffix(inner, quote) {
+			return strings.TrimSuffix(inner, quote)
+		}
+	}
+	return value
+}
+
+// withoutVerification is the default transport, with its dialer, time-outs and limits, but that it
+// accepts any certificate.
+func withoutVerification() http.RoundTripper {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	if standard, ok := http.DefaultTransport.(*http.Transport); ok { // unless it was replaced
+		transport = standard.Clone()
+	}
+	if transport.TLSClientConfig == nil {
+		transport.TLSClientConfig = &tls.Config{}
+	}
+	transport.TLSClientConfig.InsecureSkipVerify = true
+	return transport
 }

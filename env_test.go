@@ -52,3 +52,45 @@ func TestConfigFromEnvNamesEveryBadVariable(t *testing.T) {
 	_, err := lookerauth.ConfigFromEnv()
 	checkErrorSays(t, err, slices.Collect(maps.Keys(bad))...)
 }
+
+func TestQuotesAroundAVariableAreNoPartOfIt(t *testing.T) {
+	for value, want := range map[string]string{
+		`"https://looker.example"`: "https://looker.example",
+		`'https://looker.example'`: "https://looker.example",
+		`"https://looker.example`:  `"https://looker.example`,
+		`""https://a""`:            `"https://a"`, // one pair
+		`"`:                        `"`,
+	} {
+		t.Setenv("LOOKERSDK_BASE_URL", value)
+		cfg, _ := lookerauth.ConfigFromEnv()
+		if cfg.BaseURL != want {
+			t.Errorf("%s became %s, want %s", value, cfg.BaseURL, want)
+		}
+	}
+}
+
+func TestTimeoutOfTheSDKsOnlyShortensLoginTimeout(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"7": 7 * time.Second, "30": 30 * time.Second, "3600": 30 * time.Second,
+	} {
+		t.Setenv("LOOKERSDK_TIMEOUT", value)
+		cfg, _ := lookerauth.ConfigFromEnv()
+		if cfg.LoginTimeout != want {
+			t.Errorf("%s s became %v, want %v", value, cfg.LoginTimeout, want)
+		}
+	}
+}
+
+func TestTransportThatVerifiesNothingIsTheDefaultOneOtherwise(t *testing.T) {
+	t.Setenv("LOOKERSDK_VERIFY_SSL", "false")
+	cfg, _ := lookerauth.ConfigFromEnv()
+	got, want := cfg.Transport.(*http.Transport), http.DefaultTransport.(*http.Transport)
+	if !got.TLSClientConfig.InsecureSkipVerify || got.DialContext == nil ||
+		got.TLSHandshakeTimeout != want.TLSHandshakeTimeout ||
+		got.IdleConnTimeout != want.IdleConnTimeout || got.MaxIdleConns != want.MaxIdleConns {
+		t.Errorf("%+v", got)
+	}
+	if want.TLSClientConfig != nil && want.TLSClientConfig.InsecureSkipVerify {
+		t.Error("the default transport was changed")
+	}
+}

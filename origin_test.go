@@ -23,6 +23,10 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 		{"https://looker.example:443", "HTTPS://looker.example", "", true},
 		{root, "https://looker.example/a/../b", "", true}, // all of the origin is Looker's
 		{"https://looker.example/", "https://looker.example/x", "", true},
+		{"https://looker.mybiz.example", "https://LOOKER.MyBiz.example/", "", true},
+		{"https://looker.mybiz.example", "https://looker.mybİz.example/", "", false},
+		{"https://looker.example", "https://loo\u212aer.example/", "", false}, // the Kelvin sign
+		{"https://looker.example", "https://looker.example/x", "loo\u212aer.example", false},
 		{"https://looker.example:19999", "https://looker.example:19999/", "", true},
 		{"https://[::1]:19999", "https://[::1]:19999/", "", true},
 		{"https://[::1]", "https://[::1]:443/", "", true},
@@ -87,12 +91,14 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 	}
 }
 
-func TestOpaqueAndMissingURLsAreRefused(t *testing.T) {
+func TestURLsThatDoNotEndAtTheHostAreRefused(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		transport := newCache(t, looker).ServiceAccount().Transport(nil)
 		base, _ := url.Parse(looker.URL)
 		opaque := &url.URL{Scheme: base.Scheme, Host: base.Host, Opaque: "//evil.example/x"}
-		for _, u := range []*url.URL{nil, opaque} {
+		path := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "@evil.example/x"}
+		raw := &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/x", RawPath: "%2Fx"}
+		for _, u := range []*url.URL{nil, opaque, path, raw} {
 			_, err := transport.RoundTrip(&http.Request{URL: u})
 			checkError(t, err, lookerauth.ErrForeignOrigin)
 		}

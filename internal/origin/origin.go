@@ -47,16 +47,20 @@ func (o *Origin) Covers(req *http.Request) bool {
 // might look at.
 func (o *Origin) covers(req *http.Request) bool {
 	u := req.URL
-	if u == nil || u.Opaque != "" || !strings.EqualFold(u.Scheme, o.scheme) || !o.isAt(u.Host) {
+	if u == nil || u.Opaque != "" || lower(u.Scheme) != o.scheme || !o.isAt(u.Host) {
 		return false
 	}
 	if req.Host != "" && req.Host != u.Host && !o.isAt(req.Host) {
 		return false
 	}
+	path := u.EscapedPath()
+	if path != "" && path[0] != '/' {
+		return false // a proxy is asked for what follows the host, which this would become a part of
+	}
 	if o.prefix == "" {
 		return true
 	}
-	rest, ok := strings.CutPrefix(u.EscapedPath(), o.prefix)
+	rest, ok := strings.CutPrefix(path, o.prefix)
 	return ok && (rest == "" || rest[0] == '/') && !HasDotSegment(rest)
 }
 
@@ -69,9 +73,24 @@ func (o *Origin) isAt(host string) bool {
 	return name == o.host && port == o.port
 }
 
+// lower is s with the ASCII letters in lower case, and with all others as they are: net/http goes to
+// another host if the names differ in those, even if strings.ToLower takes them for the same.
+func lower(s string) string {
+	if !strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		return s
+	}
+	bytes := []byte(s)
+	for i, b := range bytes {
+		if 'A' <= b && b <= 'Z' {
+			bytes[i] += 'a' - 'A'
+		}
+	}
+	return string(bytes)
+}
+
 // hostPort splits a host, in lower case, from its port, which is the scheme's own if it has none.
 func hostPort(scheme, host string) (name, port string) {
-	host = strings.ToLower(host)
+	host = lower(host)
 	colon := strings.LastIndexByte(host, ':')
 	if colon > strings.LastIndexByte(host, ']') {
 		host, port = host[:colon], host[colon+1:]
