@@ -70,6 +70,34 @@ func TestFailFuncDecidesForEachCallThatFailNextLeaves(t *testing.T) {
 	})
 }
 
+func TestStatusAndBodyOfAFaultAreTheAnswer(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		for _, test := range []struct {
+			fault  lookertest.Fault
+			status int
+			body   string // a part of it
+		}{
+			{lookertest.Fault{Body: `{"half":`}, 200, `{"half":`},
+			{lookertest.Fault{Status: 502, Body: "<html>"}, 502, "<html>"},
+			{lookertest.Fault{Status: 299}, 299, ""},
+			{lookertest.Fault{Status: 300}, 300, `"message":"Multiple Choices"`},
+			{lookertest.Fault{Status: 429}, 429, `"message":"Too Many Requests"`},
+		} {
+			c.looker.FailNext(lookertest.OpAPI, test.fault)
+			resp, err := c.looker.Client().Get(c.looker.URL + c.api + "/looks")
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != test.status ||
+				!strings.Contains(string(body), test.body) || test.body == "" && len(body) > 0 {
+				t.Errorf("%+v: answered %s: %s, %v", test.fault, resp.Status, body, err)
+			}
+		}
+	})
+}
+
 func TestHeaderIsAddedToAnAnswerThatIsOtherwiseAsUsual(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
 		c.looker.FailNext(lookertest.OpAPI, lookertest.Fault{

@@ -5,6 +5,15 @@ import (
 	"testing"
 )
 
+func TestOnlyThisMachineReachesAServerWithoutAnAddress(t *testing.T) {
+	for name, opt := range map[string]Option{"no option": {}, "empty": WithAddr("")} {
+		listener := New(t, opt).server.Listener
+		if addr := listener.Addr().(*net.TCPAddr); !addr.IP.IsLoopback() {
+			t.Errorf("%s: listens on %v", name, addr)
+		}
+	}
+}
+
 func TestURLOfEveryAddressIsOneThatIsReached(t *testing.T) {
 	for addr, want := range map[string]string{
 		"0.0.0.0:80":   "127.0.0.1:80",
