@@ -55,7 +55,7 @@ func (o *Origin) covers(req *http.Request) bool {
 	}
 	path := u.EscapedPath()
 	if path != "" && path[0] != '/' {
-		return false // a proxy is asked for what follows the host, which this would become a part of
+		return false // a proxy would get one word of the host and this
 	}
 	if o.prefix == "" {
 		return true
@@ -73,8 +73,8 @@ func (o *Origin) isAt(host string) bool {
 	return name == o.host && port == o.port
 }
 
-// lower is s with the ASCII letters in lower case, and with all others as they are: net/http goes to
-// another host if the names differ in those, even if strings.ToLower takes them for the same.
+// lower is s with the ASCII letters in lower case, and with all others as they are: net/http goes
+// to another host if the names differ in those, even if strings.ToLower takes them for the same.
 func lower(s string) string {
 	if !strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		return s
