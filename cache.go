@@ -48,10 +48,7 @@ func New(cfg Config) (*Cache, error) {
 		clock:      cfg.Clock,
 		timeout:    cfg.LoginTimeout,
 		events:     c.events,
-		usable: func() bool {
-			t := c.tokens.Current(service)
-			return t != nil && !t.Expired(cfg.Clock.Now().UnixNano())
-		},
+		held:       func() *token.Token { return c.current(service, cfg.Clock.Now().UnixNano()) },
 		service: func(ctx context.Context) (*token.Token, error) {
 			return c.token(ctx, service)
 		},
@@ -103,25 +100,33 @@ func (c *Cache) token(ctx context.Context, s *token.Slot) (*token.Token, error) 
 	return c.lookUp(ctx, s, now)
 }
 
-// lookUp returns the token of the Slot's identity, be it an aging one, which is refreshed then. If
-// there is none it waits for a login.
+// lookUp returns the token of the Slot's identity. If there is none it waits for a login.
 func (c *Cache) lookUp(ctx context.Context, s *token.Slot, now int64) (*token.Token, error) {
+	if t := c.current(s, now); t != nil {
+		return t, nil
+	}
 	who := Identity{s.Key()}
+	if err := validate(who); err != nil {
+		return nil, err
+	}
+	t, err := c.lifecycle.wait(ctx, who)
+	if err == nil {
+		s.Hold(t)
+	}
+	return t, err
+}
+
+// current returns the token of the Slot's identity, be it an aging one, which is refreshed then;
+// nil if there is none that can be used.
+func (c *Cache) current(s *token.Slot, now int64) *token.Token {
 	t := c.tokens.Current(s)
 	if t == nil || t.Expired(now) {
-		if err := validate(who); err != nil {
-			return nil, err
-		}
-		t, err := c.lifecycle.wait(ctx, who)
-		if err == nil {
-			s.Hold(t)
-		}
-		return t, err
+		return nil
 	}
 	if !t.Fresh(now) {
-		c.lifecycle.refresh(who)
+		c.lifecycle.refresh(Identity{s.Key()})
 	}
-	return t, nil
+	return t
 }
 
 // validate refuses nobody, and whom nobody can be.

@@ -259,3 +259,50 @@ func TestLoginMayComeHomeAfterCloseGaveUp(t *testing.T) {
 		})
 	}
 }
+
+func TestCloseAgainReturnsTheSameErrorWhateverItsContext(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		closeCache(t, cache)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 100 {
+			checkError(t, cache.Close(ended), nil)
+		}
+	})
+}
+
+func TestLoggerMayCloseAgainOnceItIsTold(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var cache *lookerauth.Cache
+		closes := handlerFunc(func(ctx context.Context, record slog.Record) {
+			if record.Message == "lookerauth: closed" {
+				checkError(t, cache.Close(ctx), nil)
+				exit()
+			}
+		})
+		cache = newCache(t, looker, withLog(closes))
+		go func() { _ = cache.Close(t.Context()) }()
+		synctest.Wait()
+		checkError(t, cache.Close(t.Context()), nil)
+	})
+}
+
+func TestCloseGivesUpALoginTimeoutAfterTheLastLogout(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		useUsers(t, cache, 160)
+		var logouts atomic.Int64
+		looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+			if call.Op == lookertest.OpLogout && logouts.Add(1) > 1 {
+				return delayed(time.Hour)
+			}
+			return lookertest.Fault{}
+		})
+		before := time.Now()
+		checkErrorSays(t, cache.Close(t.Context()), "no logout has succeeded")
+		if took := time.Since(before); took < 30*time.Second || took > 34*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

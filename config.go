@@ -29,8 +29,9 @@ import (
 // lock held. Those that get a context must return when it ends. A panic in them during a login is
 // that login's error; a Clock must not panic.
 //
-// Printed with any verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no
-// secret. In an unexported field of another struct it does, as package fmt cannot ask it there.
+// Printed with a verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no
+// secret. It does with %p and %w, which package fmt answers by itself, and in an unexported field
+// of another struct, where that cannot ask it.
 type Config struct {
 	// BaseURL is Looker's address, scheme://host[:port][/prefix], without /api/4.0, such as
 	// https://demo.looker.com:19999. A prefix is for a Looker behind a gateway. Tokens are sent to
@@ -104,7 +105,8 @@ type Config struct {
 
 	// Logger gets an event for what happens to tokens, as listed in the package documentation;
 	// nothing is logged if nil. It is called in the goroutine of whoever caused the event, with
-	// no lock held, and once callers have what they waited for. What it panics with is lost.
+	// no lock held, and once callers have what they waited for. It may use the Cache, but must not
+	// close it, as Close waits for what is being logged. What it panics with is lost.
 	Logger *slog.Logger
 
 	// Clock is the time tokens live in; clock.New() of benbjohnson/clock, which is the time

@@ -26,13 +26,16 @@ type fleet struct {
 	scope      string // keeps the names of different Lookers, and kinds of token, apart
 	clock      Clock
 	timeout    time.Duration // of a login
-	took       atomic.Int64  // nanoseconds that the last login took
+	took       atomic.Int64  // nanoseconds that the last login that succeeded took
 	background *guard.Background
 }
 
+// A lease says that others should have patience for 5 s at least, or for three times what the last
+// login took. Of LoginTimeout enough is left for who takes a lease over to log in, too.
 const (
-	minPatience = 5 * time.Second // what a lease says at least, if a login may take that long
-	watchShare  = 3               // the part of LoginTimeout in which others' leases are watched
+	minPatience   = 5 * time.Second
+	patienceShare = 6 // the part of LoginTimeout that minPatience may be
+	maxShare      = 2 // the part that a longer patience may be
 )
 
 func (f *fleet) issue(
@@ -52,7 +55,7 @@ func (f *fleet) issue(
 	c := f.claim(name, b, last)
 	if !f.isReady(who) || !b.turn.Try() { // nobody waits for what is there
 		if t := c.look(ctx); t != nil {
-			return issued{token.New(who.key, *t), true}, nil
+			return f.taken(who, *t, last), nil
 		}
 	}
 	if !f.isReady(who) { // the service account's login must not keep the user's lease
@@ -66,29 +69,50 @@ func (f *fleet) issue(
 		return issued{}, noTurn(loginOp(who), who, err)
 	}
 	if t != nil {
-		return issued{token.New(who.key, *t), true}, nil
+		return f.taken(who, *t, last), nil
 	}
 	return f.logIn(ctx, who, b, c, leased)
 }
 
+// maxTaken is how many tokens in a row are taken from the Store, each as the one before it was
+// rejected. Then one is issued: somebody may bring old ones back.
+const maxTaken = 2
+
+// taken is a token from the Store, which is to replace last.
+func (f *fleet) taken(who Identity, r token.Response, last *token.Token) issued {
+	t := token.New(who.key, r)
+	t.Taken = taken(last) + 1
+	return issued{t, true}
+}
+
+// taken is how many tokens in a row were taken from the Store and rejected, last being the last
+// one.
+func taken(last *token.Token) uint8 {
+	if last == nil || !last.Retired() {
+		return 0
+	}
+	return last.Taken
+}
+
 // isReady reports whether a login need not wait for the service account's token.
-func (f *fleet) isReady(who Identity) bool { return !who.isUser() || f.login.usable() }
+func (f *fleet) isReady(who Identity) bool { return !who.isUser() || f.login.held() != nil }
 
 // claim is the way to the identity's lease, for a login that is to replace last.
 func (f *fleet) claim(name string, b budget, last *token.Token) *claim {
 	isUsable := func(r token.Response) bool {
 		return !token.New(token.Key{}, r).Expired(f.clock.Now().UnixNano())
 	}
-	took := time.Duration(f.took.Load())
+	patience := min(minPatience, f.timeout/patienceShare)
+	patience = min(max(patience, 3*time.Duration(f.took.Load())), f.timeout/maxShare)
 	return &claim{
 		records:  f.records,
 		name:     name,
 		turn:     b.turn,
-		patience: min(max(minPatience, 3*took), f.timeout),
-		limit:    f.timeout / watchShare,
+		patience: patience,
+		limit:    min(2*patience, f.timeout*2/3),
 		good: func(r token.Response) bool {
 			isNew := last == nil || !last.Is(r.AccessToken) && r.Sent.UnixNano() > last.Sent()
-			return isNew && isUsable(r)
+			return isNew && isUsable(r) && taken(last) < maxTaken
 		},
 		keep: func(r token.Response) bool {
 			return isUsable(r) && (last == nil || !last.Retired() || !last.Is(r.AccessToken))
@@ -102,23 +126,37 @@ func (f *fleet) logIn(
 ) (issued, error) {
 	begun := f.clock.Now()
 	new, err := f.login.issue(ctx, who, b, nil)
-	f.took.Store(int64(f.clock.Now().Sub(begun)))
+	if err == nil {
+		f.took.Store(int64(f.clock.Now().Sub(begun)))
+	}
 	if err == nil && f.put(ctx, who, c, leased, new.token) {
 		return new, nil
 	}
 	if leased.Lease != nil { // the next process starts at once, also if this one is being closed
 		f.background.Run(func() error {
-			ctx, without := context.WithoutCancel(ctx), record{Token: leased.Token}
-			_, _, err := f.records.swap(ctx, c.name, leased, without, f.ttl(leased.Token))
-			return err
+			return f.endLease(context.WithoutCancel(ctx), c.name, leased)
 		})
 	}
 	return new, err
 }
 
+// endLease takes a lease out of the record, which another process may have changed otherwise.
+func (f *fleet) endLease(ctx context.Context, name string, leased entry) error {
+	id := leased.Lease.ID
+	for lost := 0; lost < maxLost && !f.records.store.resting(); lost++ {
+		without := record{Token: leased.Token}
+		now, ok, err := f.records.swap(ctx, name, leased, without, f.ttl(leased.Token))
+		if err != nil || ok || now.Lease == nil || now.Lease.ID != id {
+			return err
+		}
+		leased = now
+	}
+	return nil
+}
+
 // put stores a new token in place of the lease, or of what has taken that one's place, unless it is
-// a good token, too. It reports whether the lease has gone: not if the token has ended by now, if
-// the login has found another API key, and so the token another name, or if ctx has ended.
+// a good token, too. It reports whether the lease has gone. It has not if the token has ended by
+// now, if the login has found another API key, and so the token another name, or if a swap failed.
 func (f *fleet) put(
 	ctx context.Context, who Identity, c *claim, leased entry, t *token.Token,
 ) bool {
@@ -133,12 +171,15 @@ func (f *fleet) put(
 	}
 	for lost := 0; lost < maxLost && !f.records.store.resting(); lost++ {
 		now, ok, err := f.records.swap(ctx, name, old, record{Token: &r}, f.ttl(&r))
-		if err != nil || ok || c.found(now) != nil {
-			break
+		if err != nil {
+			return false
+		}
+		if ok || c.found(now) != nil {
+			return name == c.name
 		}
 		old = now
 	}
-	return name == c.name && ctx.Err() == nil
+	return false
 }
 
 // ttl is how long a token lives yet.
@@ -206,20 +247,20 @@ func isToken(r token.Response) func(*token.Token) bool {
 func (f *fleet) remove(
 	ctx context.Context, who Identity, which func(token.Response) bool,
 ) (removed *token.Response, err error) {
-	var name string
-	err = <-guard.Run(func() (err error) {
-		name, err = f.name(ctx, who)
-		return err
-	})
+	name, err := f.nameInTime(ctx, who)
 	if err != nil {
 		const unnamed = "lookerauth: no API key, by which stored tokens are named: %w"
 		return nil, fmt.Errorf(unnamed, err)
 	}
 	const failed = "lookerauth: the Store failed, other processes may still use a token: %w"
 	now, err := f.records.get(ctx, name)
-	for ok := false; err == nil && !ok; {
+	for ok, lost := false, 0; err == nil && !ok; lost++ {
 		if now.Token == nil || !which(*now.Token) {
 			return removed, nil
+		}
+		if lost > maxLost {
+			err = errors.New("its swaps have no effect")
+			break
 		}
 		removed = now.Token
 		var ttl time.Duration
@@ -232,4 +273,21 @@ func (f *fleet) remove(
 		return removed, fmt.Errorf(failed, err)
 	}
 	return removed, nil
+}
+
+// nameInTime is name, for who has no LoginTimeout: the user's APIKey may hang.
+func (f *fleet) nameInTime(ctx context.Context, who Identity) (string, error) {
+	var name string
+	done := guard.Run(func() (err error) {
+		name, err = f.name(ctx, who)
+		return err
+	})
+	select {
+	case err := <-done:
+		return name, err
+	case <-f.clock.After(f.timeout):
+		return "", tooLate(f.timeout)
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
 }

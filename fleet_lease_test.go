@@ -297,3 +297,109 @@ func TestWhoWatchesALeaseHoldsNoSlot(t *testing.T) {
 		checkLogins(t, looker, "1", 1)
 	})
 }
+
+func TestTimeInTheQueueIsNotTimeOfWatching(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const processes, users = 2, 400
+		failing(looker, lookertest.OpLoginUser, delayed(time.Second))
+		fleet := newFleet(t, looker, processes, withStore(newMemoryStore()))
+		together(processes*users, func(i int) {
+			accessToken(t, fleet[i%processes].User(nthUser(i/processes)))
+		})
+		checkCalls(t, looker, 1, users)
+	})
+}
+
+func TestDeadLeaseIsTakenOverByOneWhateverLoginTimeoutIs(t *testing.T) {
+	for _, timeout := range []time.Duration{6 * time.Second, 10 * time.Second, time.Minute} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				store, timeout := newMemoryStore(), loginTimeout(timeout)
+				holdLease(t, looker, store, timeout)
+				failing(looker, lookertest.OpLogin, delayed(200*time.Millisecond))
+				fleet := newFleet(t, looker, 8, withStore(store), timeout)
+				together(8, func(i int) { accessToken(t, fleet[i].ServiceAccount()) })
+				checkCalls(t, looker, 2, 0)
+			})
+		})
+	}
+}
+
+func TestSlowLoginsMakeLeasesLonger(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		failing(looker, lookertest.OpLogin, delayed(12*time.Second))
+		fleet := newFleet(t, looker, 8, withStore(newMemoryStore()))
+		together(8, func(i int) { accessToken(t, fleet[i].ServiceAccount()) })
+		time.Sleep(2 * time.Hour)
+		before := looker.Count(lookertest.OpLogin, "")
+		// Whoever has logged in before knows how long that takes, and has the others wait.
+		accessToken(t, fleet[0].ServiceAccount())
+		together(8, func(i int) { accessToken(t, fleet[i].ServiceAccount()) })
+		if n := looker.Count(lookertest.OpLogin, "") - before; n != 1 {
+			t.Errorf("%d logins, want 1", n)
+		}
+	})
+}
+
+func TestLeaseThatCloseCutShortIsTakenOut(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		one := newCache(t, looker, withStore(slowSwap{store}))
+		tokenInBackground(one.ServiceAccount())
+		time.Sleep(50 * time.Millisecond) // the lease is there, and the answer not yet
+		closeCache(t, one)
+		before := time.Now()
+		accessToken(t, newCache(t, looker, withStore(store)).ServiceAccount())
+		checkTook(t, before, 0)
+	})
+}
+
+func TestLogoutDuringARefreshThatFailsLeavesNoLease(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		one, other := newCache(t, looker, withStore(store)), newCache(t, looker, withStore(store))
+		accessToken(t, one.User("789"))
+		accessToken(t, other.User("789"))
+		time.Sleep(58 * time.Minute)
+		slow := answered(403)
+		slow.Delay = time.Second
+		looker.FailNext(lookertest.OpLoginUser, slow)
+		accessToken(t, one.User("789")) // which is refreshed
+		synctest.Wait()
+		logOut(t, other.User("789"))
+		time.Sleep(2 * time.Second)
+		before := time.Now()
+		accessToken(t, other.User("789"))
+		checkTook(t, before, 0)
+	})
+}
+
+// stepsAt is the time package's clock, which is set forward by two hours at one look.
+type stepsAt struct{ looks, at, offset atomic.Int64 }
+
+func (c *stepsAt) Now() time.Time {
+	if c.looks.Add(1) == c.at.Load() {
+		c.offset.Store(int64(2 * time.Hour))
+	}
+	return time.Now().Add(time.Duration(c.offset.Load()))
+}
+
+func (c *stepsAt) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// With one slot, a login that held it while it waits for the service account's would wait for ever.
+func TestNobodyHoldsASlotWhileTheServiceAccountIsWaitedFor(t *testing.T) {
+	for at := range int64(40) {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			clock := &stepsAt{}
+			store := withStore(newMemoryStore())
+			cache := newCache(t, looker, withClock(clock), maxConcurrentLogins(1), store)
+			accessToken(t, cache.ServiceAccount())
+			clock.at.Store(clock.looks.Load() + at)
+			before := time.Now()
+			_, err := cache.User("789").Token()
+			if took := time.Since(before); err != nil || took > time.Second {
+				t.Errorf("at look %d: %v after %v", at, err, took)
+			}
+		})
+	}
+}

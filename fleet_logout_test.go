@@ -141,3 +141,41 @@ func TestCloseBlamesNoLogoutOnTheStore(t *testing.T) {
 		closeCache(t, cache)
 	})
 }
+
+// frozen is a memoryStore whose swaps have no effect.
+type frozen struct{ *memoryStore }
+
+func (f frozen) CompareAndSwap(
+	ctx context.Context, name string, _, _ []byte, _ time.Duration,
+) ([]byte, error) {
+	return f.Get(ctx, name)
+}
+
+func TestLogoutEndsIfSwapsHaveNoEffect(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		accessToken(t, newCache(t, looker, withStore(store)).User("789"))
+		cache := newCache(t, looker, withStore(frozen{store}))
+		checkErrorSays(t, cache.User("789").Logout(t.Context()), "other processes")
+		checkAlive(t, looker, "789", 0)
+	})
+}
+
+func TestLogoutEndsThoughTheAPIKeyHangs(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		hang := make(chan struct{})
+		hanging := withAPIKey(func() (string, string, error) {
+			<-hang
+			return "", "", errRefused
+		})
+		cache := newCache(t, looker, withStore(newMemoryStore()), hanging)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		before := time.Now()
+		checkError(t, cache.User("789").Logout(ctx), context.DeadlineExceeded)
+		checkTook(t, before, time.Second)
+		checkErrorSays(t, cache.User("789").Logout(t.Context()), "LoginTimeout")
+		checkTook(t, before, 31*time.Second)
+		close(hang)
+	})
+}

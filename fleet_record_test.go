@@ -2,6 +2,7 @@ package lookerauth_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"regexp"
@@ -199,5 +200,59 @@ func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) 
 		}
 		old := newCache(t, looker, withStore(store), withKey("old", "key"))
 		failsWith(t, old.ServiceAccount(), lookerauth.ErrBadAPIKey)
+	})
+}
+
+// replays is a Store that brings old values of one name back, one after the other.
+type replays struct {
+	*memoryStore
+	name string
+	old  [][]byte
+	next int
+}
+
+func (r *replays) Get(ctx context.Context, name string) ([]byte, error) {
+	if name != r.name || r.next >= len(r.old) {
+		return r.memoryStore.Get(ctx, name)
+	}
+	r.next++
+	return r.old[r.next-1], nil
+}
+
+func (r *replays) CompareAndSwap(
+	ctx context.Context, name string, old, next []byte, ttl time.Duration,
+) ([]byte, error) {
+	if name == r.name && r.next < len(r.old) {
+		return r.Get(ctx, name)
+	}
+	return r.memoryStore.CompareAndSwap(ctx, name, old, next, ttl)
+}
+
+// Two are taken, in the hope that the second has replaced the first; then one is issued.
+func TestOldValuesThatComeBackFailNoRequest(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		one := newCache(t, looker, withStore(store))
+		accessToken(t, one.ServiceAccount())
+		service := store.names()[0]
+		hostile := &replays{memoryStore: store}
+		for range 4 {
+			accessToken(t, one.User("789"))
+			for _, name := range store.names() {
+				if name != service {
+					hostile.name = name
+				}
+			}
+			hostile.old = append(hostile.old, store.get(hostile.name).value)
+			time.Sleep(20 * time.Second)
+			invalidate(t, one.User("789"))
+		}
+		looker.Revoke("789")
+		other := newCache(t, looker, withStore(hostile))
+		before := looker.Count(lookertest.OpLoginUser, "789")
+		answersAs(t, other.User("789").Client(), looker, "789")
+		if n := looker.Count(lookertest.OpLoginUser, "789") - before; n != 1 {
+			t.Errorf("%d logins, want 1", n)
+		}
 	})
 }

@@ -24,6 +24,10 @@ func User(id string) Identity { return Identity{token.Key{ID: id, Kind: token.Us
 // same one.
 func (i Identity) String() string { return i.key.String() }
 
+// MarshalText returns what String does, for encoders and keys of JSON objects. The error is always
+// nil.
+func (i Identity) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
+
 // LogValue makes log/slog write what String returns.
 func (i Identity) LogValue() slog.Value { return slog.StringValue(i.String()) }
 

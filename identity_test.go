@@ -122,6 +122,21 @@ func TestKeyAndLoginShowNoSecret(t *testing.T) {
 			t.Errorf("%s: %s", verb, text)
 		}
 	}
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var token string
+		cache := newCache(t, looker, withTransport(recordToken(looker.Transport(), &token)),
+			withAfterLogin(func(_ context.Context, login lookerauth.Login) error {
+				statusOf(t, login.Client, looker.URL+"/api/4.0/user") // tells the token
+				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+					text := fmt.Sprintf(verb+verb+verb, login, login.Client, login.Client.Transport)
+					if token == "" || strings.Contains(text, token) {
+						t.Errorf("%s: %s", verb, text)
+					}
+				}
+				return nil
+			}))
+		accessToken(t, cache.ServiceAccount())
+	})
 	for _, value := range []any{key, login} {
 		text, err := json.Marshal(map[string]any{"value": value})
 		if err != nil || strings.Contains(string(text), "4QDk") {

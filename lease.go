@@ -3,10 +3,11 @@ package lookerauth
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ type record struct {
 // lease says that a process is logging in. It is not another one's to log in, until the lease has
 // been the same for Patience, by that one's own clock. Clocks of two processes are not compared.
 type lease struct {
+	ID       string        `json:"id"` // another one for each lease
 	Patience time.Duration `json:"patience"`
 }
 
@@ -51,20 +53,21 @@ func (r *records) get(ctx context.Context, name string) (entry, error) {
 	return r.open(ctx, name, value), nil
 }
 
-// swap puts next in the place of old, and returns what is there afterwards: if that is next, it is
-// the caller's. An empty next is none.
+// swap puts next in the place of old, and returns what is there afterwards; ok says whether that is
+// next. An empty next is none, as is one without a ttl. With an error, it returns next: that may be
+// there.
 func (r *records) swap(
 	ctx context.Context, name string, old entry, next record, ttl time.Duration,
 ) (now entry, ok bool, err error) {
 	var value []byte
-	if next != (record{}) {
+	if next != (record{}) && ttl > 0 {
 		text, _ := json.Marshal(next) // nothing in it can fail
 		value = r.keys.Seal(name, text)
 	}
 	is, err := r.store.swap(ctx, name, old.value, value, ttl)
 	switch {
 	case err != nil:
-		return entry{}, false, err
+		return entry{next, value}, false, err
 	case bytes.Equal(is, value):
 		return entry{next, value}, true, nil
 	}
@@ -149,7 +152,7 @@ func (c *claim) found(e entry) *token.Response {
 // error is the turn's.
 func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, err error) {
 	var old entry // looking and locking are one call, which finds nothing at first
-	begun := wallTime(c.records.clock)
+	var begun time.Time
 	for lost := -1; lost < maxLost; lost++ {
 		if err := c.turn.Take(ctx); err != nil {
 			return nil, entry{}, err
@@ -165,6 +168,9 @@ func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, 
 			return t, entry{}, nil
 		}
 		if now.Lease != nil {
+			if begun.IsZero() {
+				begun = wallTime(c.records.clock)
+			}
 			if now, ok = c.watch(ctx, now, begun); !ok {
 				return nil, entry{}, c.turn.Take(ctx)
 			}
@@ -179,7 +185,7 @@ func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, 
 
 // leaseOver is the record with this process's lease in place of old.
 func (c *claim) leaseOver(old entry) record {
-	next := record{Lease: &lease{c.patience}}
+	next := record{Lease: &lease{rand.Text(), c.patience}}
 	if old.Token != nil && c.keep(*old.Token) {
 		next.Token = old.Token
 	}
@@ -203,7 +209,7 @@ func (c *claim) watch(ctx context.Context, seen entry, begun time.Time) (now ent
 	at := wallTime(c.records.clock)
 	since := at
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		jittered := pause/2 + rand.N(pause) // give or take a half
+		jittered := pause/2 + mathrand.N(pause) // give or take a half
 		if !within(at.Sub(begun)+jittered, c.limit) || !c.turn.Sleep(ctx, jittered) {
 			return entry{}, false
 		}

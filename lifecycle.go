@@ -204,71 +204,77 @@ func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 func (l *lifecycle) close(ctx context.Context) error {
 	if !l.logins.close(closedError()) {
 		select {
+		case <-l.closed: // first, as ctx may have ended as well
+			return l.closeErr
+		default:
+		}
+		select {
 		case <-l.closed:
 			return l.closeErr
 		case <-ctx.Done():
 			return fmt.Errorf("lookerauth: close: %w", context.Cause(ctx))
 		}
 	}
-	l.closeErr = l.end(ctx)
-	close(l.closed)
-	return l.closeErr
-}
-
-func (l *lifecycle) end(ctx context.Context) error {
 	now := l.clock.Now().UnixNano()
 	left := l.tokens.RemoveUsers(now)
 	users := len(left)
 	if service := l.tokens.Remove(ServiceAccount().key, now); service != nil {
 		left = slices.Insert(left, 0, service)
 	}
-	err := guard.Wait(ctx, &l.logins.running)
+	failed, err := l.end(ctx, left)
+	if failed > 0 {
+		const alive = "the logout of %d of %d identities failed, " +
+			"their tokens may live until they expire: %w"
+		err = fmt.Errorf(alive, failed, len(left), cmp.Or(err, errLogout))
+	}
+	if err != nil {
+		l.closeErr = fmt.Errorf("lookerauth: close: %w", err)
+	}
+	close(l.closed)
+	l.events.closed(context.WithoutCancel(ctx), users, failed)
+	return l.closeErr
+}
+
+// end waits for what is under way, and releases what is left. It returns for how many identities
+// that failed, and what was not waited for to its end.
+func (l *lifecycle) end(ctx context.Context, left []*token.Left) (failed int, err error) {
+	defer l.cancel()
+	err = guard.Wait(ctx, &l.logins.running)
 	ctx, stop := l.whileLogoutsSucceed(ctx)
 	defer stop()
-	failed := l.releaseAll(ctx, left)
+	failed = l.releaseAll(ctx, left)
 	// Logins that end late still add to the background: it is not waited for before they have.
 	if waitErr := guard.Wait(ctx, &l.logins.running, l.background); err == nil {
 		err = waitErr
 	}
-	if errors.Is(context.Cause(ctx), errNoLogout) {
-		err = errNoLogout
-	}
-	l.cancel()
-	l.events.closed(ctx, users, failed)
-	if failed > 0 {
-		const alive = "lookerauth: close: the logout of %d of %d identities failed, " +
-			"their tokens may live until they expire: %w"
-		return fmt.Errorf(alive, failed, len(left), cmp.Or(err, errLogout))
-	}
-	if err != nil {
-		return fmt.Errorf("lookerauth: close: %w", err)
-	}
-	return nil
+	return failed, err
 }
 
 // The errors that stand for those of logouts, each of which was logged.
 var (
 	errLogout   = errors.New("it was refused or not answered")
-	errNoLogout = errors.New("no logout has succeeded for as long as LoginTimeout")
+	errNoLogout = errors.New("no logout has succeeded, and not everything has ended, " +
+		"for as long as LoginTimeout")
 )
 
 // whileLogoutsSucceed returns a context that also ends once a LoginTimeout has passed in which no
-// logout has succeeded: then the others will hardly do.
+// logout has succeeded, give or take an eighth: then the others will hardly do.
 func (l *lifecycle) whileLogoutsSucceed(ctx context.Context) (context.Context, func()) {
+	const looks = 8
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
-		for before := l.events.logouts.Load(); ; {
+		before := l.events.logouts.Load()
+		for idle := 0; idle < looks; idle++ {
 			select {
 			case <-ctx.Done():
 				return
-			case <-l.clock.After(l.timeout):
+			case <-l.clock.After(l.timeout / looks):
 			}
-			now := l.events.logouts.Load()
-			if now == before {
-				cancel(errNoLogout)
+			if now := l.events.logouts.Load(); now != before {
+				before, idle = now, -1
 			}
-			before = now
 		}
+		cancel(errNoLogout)
 	}()
 	return ctx, func() { cancel(nil) }
 }

@@ -37,10 +37,10 @@ type issued struct {
 	stored bool // by another process, which had logged in
 }
 
-// APIKey is an API key of Looker's. Printed, logged or encoded, it shows no secret.
+// APIKey is an API key of Looker's. It is printed as a [Config] is.
 type APIKey struct{ ClientID, ClientSecret string }
 
-// Format writes the key without its secrets, whatever the verb.
+// Format writes the key without its secrets.
 func (k APIKey) Format(f fmt.State, _ rune) { printWithout(f, k) }
 
 // MarshalText returns the key without its secrets. The error is always nil.
@@ -88,10 +88,10 @@ type login struct {
 	timeout    time.Duration // of a logout
 	events     *events
 
-	// usable reports whether there is a token of the service account, service waits for one, and
-	// replaceService for the one to use instead of one that Looker rejected: that itself, if it
-	// is not to blame.
-	usable         func() bool
+	// held returns the service account's token, nil if it has to be waited for; service waits for
+	// it, and replaceService for the one to use instead of one that Looker rejected: that itself,
+	// if it is not to blame.
+	held           func() *token.Token
 	service        func(ctx context.Context) (*token.Token, error)
 	replaceService func(ctx context.Context, rejected *token.Token) (*token.Token, error)
 
@@ -140,12 +140,12 @@ func (l *login) logIn(ctx context.Context, who Identity, b budget) (r token.Resp
 func (l *login) logInUser(
 	ctx context.Context, who Identity, b budget,
 ) (r token.Response, err error) {
-	if !l.usable() {
+	service := l.held()
+	if service == nil {
 		b.turn.GiveUp() // the service account's login may need it
-	}
-	service, err := l.service(ctx)
-	if err != nil {
-		return r, serviceError(ctx, err)
+		if service, err = l.service(ctx); err != nil {
+			return r, serviceError(ctx, err)
+		}
 	}
 	for n := 0; ; n++ {
 		err = l.try(ctx, who, b, func() error {

@@ -108,6 +108,9 @@ type fixedTransport struct {
 	authorization string
 }
 
+// Format writes no token, whatever the verb.
+func (t *fixedTransport) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[one token]")) }
+
 func (t *fixedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if withToken, err := t.sender.admit(req); !withToken {
 		return t.sender.withoutToken(req, err)

@@ -70,12 +70,12 @@ func newGroup[K comparable, V any](s steps[K, V]) *group[K, V] {
 	return &group[K, V]{steps: s, calls: make(map[K]*call[V])}
 }
 
-// get waits for key's one call, which it starts if there is none. It returns ctx's error as soon as
-// ctx ends; the call then goes on for others.
+// get waits for key's one call, which it starts if there is none. It returns the cause of ctx's end
+// as soon as it ends; the call then goes on for others.
 func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return result, err
+		if ctx.Err() != nil {
+			return result, context.Cause(ctx)
 		}
 		c, first, err := g.join(context.WithoutCancel(ctx), key, true)
 		if err != nil {
@@ -90,7 +90,7 @@ func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 					g.report(key, c, <-done)
 				}()
 			}
-			return result, ctx.Err()
+			return result, context.Cause(ctx)
 		case r := <-done:
 			if first {
 				g.running.Done() // what follows is the caller's own, who may even close the group

@@ -59,8 +59,8 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 // login; its TokenType is "token", as Looker documents the header, and Extra("token_type") is what
 // Looker said. It is shared, which saves an allocation: treat it as read-only.
 //
-// It blocks only while there is no such token. When ctx ends first it returns ctx's error at once,
-// and the login goes on for others. The error of a login is a [*CallError], or one around
+// It blocks only while there is no such token. When ctx ends first it returns the cause of that at
+// once, and the login goes on for others. The error of a login is a [*CallError], or one around
 // [ErrInvalidIdentity] or [ErrClosed]; after a failure, callers get the same error without a call
 // for 1 to 30 seconds.
 func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {

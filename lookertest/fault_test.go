@@ -148,3 +148,17 @@ func TestLoginThatItsCallerLeftHasNoEffect(t *testing.T) {
 		}
 	})
 }
+
+func TestHeaderOfAFaultIsTheAnswers(t *testing.T) {
+	s := lookertest.New(t)
+	html := http.Header{"Content-Type": {"text/html"}}
+	s.FailNext(lookertest.OpAPI, lookertest.Fault{Status: 503, Header: html})
+	resp, err := s.Client().Get(s.URL + "/api/4.0/user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Content-Type"); got != "text/html" {
+		t.Errorf("the Content-Type is %q", got)
+	}
+}

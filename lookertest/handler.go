@@ -113,10 +113,11 @@ func (s *Server) authorized(
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(strings.NewReader(string(body)))
-		caller, ok := s.caller(r)
+		caller, _ := s.caller(r)
 		if s.meet(w, r, s.record(op, caller.userID, r)) {
 			return
 		}
+		caller, ok := s.caller(r) // it may have lost its token meanwhile
 		if !ok {
 			refuse(w, http.StatusUnauthorized, "Requires authentication.")
 			return
@@ -212,7 +213,9 @@ func refuse(w http.ResponseWriter, status int, message string) {
 }
 
 func respond(w http.ResponseWriter, status int, answer any) {
-	w.Header().Set("Content-Type", "application/json")
+	if w.Header().Get("Content-Type") == "" { // or a Fault says otherwise
+		w.Header().Set("Content-Type", "application/json")
+	}
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(answer)
 }

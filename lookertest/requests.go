@@ -120,7 +120,7 @@ func newRequest(op Op, userID string, r *http.Request) Request {
 		Query:  r.URL.Query(),
 		Header: r.Header.Clone(),
 	}
-	mask(request.Query, "client_id", "client_secret")
+	mask(request.Query, "client_id", "client_secret", "access_token")
 	mask(request.Header, "Authorization", "Proxy-Authorization", "Cookie")
 	return request
 }
@@ -132,11 +132,16 @@ func (r Request) clone() Request {
 	return r
 }
 
-// mask makes the values of these names unreadable.
-func mask(values map[string][]string, names ...string) {
-	for _, name := range names {
-		for i := range values[name] {
-			values[name][i] = "[masked]"
+// mask makes the values of these names unreadable, however they are written.
+func mask(values map[string][]string, secrets ...string) {
+	for name := range values {
+		for _, secret := range secrets {
+			if !strings.EqualFold(name, secret) {
+				continue
+			}
+			for i := range values[name] {
+				values[name][i] = "[masked]"
+			}
 		}
 	}
 }

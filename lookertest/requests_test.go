@@ -191,3 +191,19 @@ func TestCountIsOfOneUserOrOfAll(t *testing.T) {
 		}
 	})
 }
+
+func TestSecretsAreMaskedHoweverTheirNamesAreWritten(t *testing.T) {
+	s := lookertest.New(t)
+	for _, name := range []string{"client_secret", "Client_Secret", "ACCESS_TOKEN"} {
+		resp, err := s.Client().Get(s.URL + "/api/4.0/user?" + name + "=hunter2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	for _, request := range s.Requests() {
+		if query := request.Query.Encode(); strings.Contains(query, "hunter2") {
+			t.Errorf("%s", query)
+		}
+	}
+}

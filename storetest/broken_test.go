@@ -2,10 +2,12 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -226,6 +228,15 @@ var brokenStores = []struct {
 			return b.value(name), nil
 		}
 	}},
+	{"swaps_after_the_context", "EndedContext", func(b *broken) {
+		swap := b.swapFunc
+		b.swapFunc = func(
+			ctx context.Context, name string, old, next []byte, ttl time.Duration,
+		) ([]byte, error) {
+			now, err := swap(context.WithoutCancel(ctx), name, old, next, ttl)
+			return now, cmp.Or(err, ctx.Err())
+		}
+	}},
 	{"hangs_after_the_context", "EndedContext", func(b *broken) {
 		b.getFunc = func(ctx context.Context, name string) ([]byte, error) {
 			if ctx.Err() != nil {
@@ -284,17 +295,19 @@ func (b *broken) value(name string) []byte {
 
 // twoSteps has another caller come in between looking and writing, if there is one.
 func twoSteps(b *broken) {
-	looked := make(chan struct{})
+	var meetings sync.Map // a channel for each name
 	b.swapFunc = func(
 		_ context.Context, name string, old, next []byte, ttl time.Duration,
 	) ([]byte, error) {
 		if now := b.value(name); !bytes.Equal(now, old) {
 			return now, nil
 		}
+		meeting, _ := meetings.LoadOrStore(name, make(chan struct{}))
+		looked := meeting.(chan struct{})
 		select {
 		case looked <- struct{}{}:
 		case <-looked:
-		case <-time.After(time.Millisecond): // nobody else is here
+		case <-time.After(20 * time.Millisecond): // nobody else is here
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -70,6 +70,10 @@ func deletion(s *subject) {
 		s.swap(name, value, newValue(), none)
 		s.swap(name, none, second, second)
 		s.holds(name, second)
+		if now := s.swapFor(0, name, second, empty); len(now) > 0 { // which needs no ttl
+			s.Errorf("a swap for none, with a ttl of 0, returned %s", quote(now))
+		}
+		s.holds(name, none)
 	}
 }
 
@@ -273,9 +277,10 @@ func endedContext(s *subject) {
 		return err
 	})
 	s.failsSoon("CompareAndSwap", func() error {
-		_, err := s.store.CompareAndSwap(s.endedContext(), newName(), none, newValue(), ttl)
+		_, err := s.store.CompareAndSwap(s.endedContext(), name, none, newValue(), ttl)
 		return err
 	})
+	s.holds(name, none) // it has had no effect
 	s.swap(name, none, value, value)
 	s.holds(name, value)
 }

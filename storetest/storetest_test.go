@@ -50,7 +50,7 @@ func (m *memory) CompareAndSwap(
 ) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if bytes.Equal(m.get(name), old) {
+	if ctx.Err() == nil && bytes.Equal(m.get(name), old) {
 		m.set(name, bytes.Clone(next), ttl)
 	}
 	return bytes.Clone(m.get(name)), ctx.Err()

@@ -23,7 +23,7 @@ func (b *Background) Run(f func() error) <-chan error {
 // Wait waits until nothing is under way.
 func (b *Background) Wait() { b.running.Wait() }
 
-// Wait waits for all, one after the other, or until ctx ends; then it returns ctx's error.
+// Wait waits for all, one after the other, or until ctx ends; then it returns the cause of that.
 func Wait(ctx context.Context, all ...interface{ Wait() }) error {
 	done := make(chan struct{})
 	go func() {
@@ -36,6 +36,6 @@ func Wait(ctx context.Context, all ...interface{ Wait() }) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }

@@ -68,7 +68,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errOurs)
 		defer cancel()
 		err := guard.Wait(ctx, &background)
-		if err != context.DeadlineExceeded || time.Since(begin) != time.Minute {
+		if err != errOurs || time.Since(begin) != time.Minute {
 			t.Errorf("got %v after %v", err, time.Since(begin))
 		}
 		err = guard.Wait(t.Context(), &background)

@@ -50,6 +50,7 @@ type Token struct {
 
 	header  string   // the Authorization header, as Looker documents it
 	state   state    // guarded by the LRU's lock
+	Taken   uint8    // tokens in a row from elsewhere; set before anybody else has it
 	history *history // guarded by the LRU's lock; nil while there is none
 }
 
