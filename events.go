@@ -86,6 +86,9 @@ type heldKey struct{ events *events }
 // hold returns a context whose events are held back until release is called. They then go where
 // those of ctx go, with the time at which they happened.
 func (e *events) hold(ctx context.Context) (_ context.Context, release func()) {
+	if e.logger == nil {
+		return ctx, func() {}
+	}
 	held := &heldRecords{}
 	return context.WithValue(ctx, heldKey{e}, held), func() {
 		for _, record := range held.release() {

@@ -108,9 +108,6 @@ func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 // start starts a call that nobody waits for, unless one is under way or may not be. Its context has
 // no values, as it belongs to nobody.
 func (g *group[K, V]) start(key K) {
-	if g.underWay(key) {
-		return
-	}
 	c, first, err := g.join(context.Background(), key, false)
 	if err != nil || !first {
 		return
@@ -122,24 +119,20 @@ func (g *group[K, V]) start(key K) {
 	}()
 }
 
-func (g *group[K, V]) underWay(key K) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.calls[key] != nil
-}
-
 // join returns key's call under way, or a new one. Who is first reports it.
 func (g *group[K, V]) join(
 	values context.Context, key K, waited bool,
 ) (c *call[V], first bool, err error) {
+	if c, err := g.underWay(key); c != nil || err != nil {
+		return c, false, err
+	}
 	refused := g.steps.refuse(key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c, underWay := g.calls[key]
-	switch {
+	switch c := g.calls[key]; { // which may have come meanwhile
 	case g.closed != nil:
 		return nil, false, g.closed
-	case underWay:
+	case c != nil:
 		return c, false, nil
 	case refused != nil:
 		return nil, false, refused
@@ -150,6 +143,13 @@ func (g *group[K, V]) join(
 	g.calls[key] = c
 	g.running.Add(2) // until it has run, and until it is reported
 	return c, true, nil
+}
+
+// underWay returns key's call under way, nil if there is none, or why there can be none any more.
+func (g *group[K, V]) underWay(key K) (*call[V], error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls[key], g.closed
 }
 
 // run runs the call. Who joined it just before its end may have it run once more: the result is

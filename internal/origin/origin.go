@@ -47,11 +47,17 @@ func (o *Origin) Covers(req *http.Request) bool {
 // might look at.
 func (o *Origin) covers(req *http.Request) bool {
 	u := req.URL
-	if u == nil || u.Opaque != "" || lower(u.Scheme) != o.scheme || !o.isAt(u.Host) {
+	if u == nil || u.Opaque != "" || !o.isAt(u.Host) {
+		return false
+	}
+	if u.Scheme != o.scheme && lower(u.Scheme) != o.scheme {
 		return false
 	}
 	if req.Host != "" && req.Host != u.Host && !o.isAt(req.Host) {
 		return false
+	}
+	if o.prefix == "" && u.RawPath == "" && strings.HasPrefix(u.Path, "/") {
+		return true // as nearly all do
 	}
 	path := u.EscapedPath()
 	if path != "" && path[0] != '/' {
