@@ -160,16 +160,16 @@ func TestTwoLinesOfConfigurationShareTokens(t *testing.T) {
 
 func TestProcessesLogEachUserInOnce(t *testing.T) {
 	f := newFleet(t, newSlowClock())
-	ids := users("user", 10)
+	ids := users("user", 50)
 	var all sync.WaitGroup
-	for range 4 {
+	for range 8 {
 		p := f.newProcess()
 		for _, id := range ids {
 			all.Go(func() { p.request(id) })
 		}
 	}
 	all.Wait()
-	f.wantLogins(11)
+	f.wantLogins(51)
 }
 
 func TestRestartedProcessMakesNoLogin(t *testing.T) {
