@@ -99,3 +99,22 @@ func TestFailedAfterLoginFailsTheLoginAndRevokesItsToken(t *testing.T) {
 		})
 	}
 }
+
+func TestFailureOfTheUsersCodeNamesTheCallItIsOf(t *testing.T) {
+	for op, who := range map[string]lookerauth.Identity{
+		"login": lookerauth.ServiceAccount(), "login_user": lookerauth.User("789"),
+	} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			fails := func(_ context.Context, login lookerauth.Login) error {
+				if login.Identity == who {
+					return errors.New("no such workspace")
+				}
+				return nil
+			}
+			_, err := newCache(t, looker, withAfterLogin(fails)).As(who).Token()
+			if e := callError(t, err); e.Op != op || e.Identity != who {
+				t.Errorf("got the error of %s %v, want of %s %v", e.Op, e.Identity, op, who)
+			}
+		})
+	}
+}

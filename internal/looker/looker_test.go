@@ -362,3 +362,21 @@ func TestCallThatCannotBeSentIsNotSent(t *testing.T) {
 		t.Errorf("it tells a secret: %v", e)
 	}
 }
+
+func TestTransportThatReturnsNothingIsNoAnswer(t *testing.T) {
+	_, err := newClient(roundTripper(func(*http.Request) (*http.Response, error) {
+		return nil, nil
+	})).Login(t.Context(), anID, aSecret)
+	if e := failed(t, err); !e.NoAnswer || !strings.Contains(e.Err.Error(), "neither") {
+		t.Errorf("got %#v", e)
+	}
+}
+
+func TestAnswerWithoutABodyIsAnEmptyOne(t *testing.T) {
+	_, err := newClient(roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusForbidden}, nil
+	})).Login(t.Context(), anID, aSecret)
+	if e := failed(t, err); e.Status != http.StatusForbidden || !e.NotLooker {
+		t.Errorf("got %#v", e)
+	}
+}

@@ -219,3 +219,17 @@ func TestDeadTokensLeaveTheMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(l)
 }
+
+// Whoever keeps a Slot of an identity that has left keeps one token, and none before it.
+func TestSlotThatIsKeptKeepsOneToken(t *testing.T) {
+	l := NewLRU(1, 0)
+	first := weak.Make(put(t, l, issue(user(1), 0)))
+	put(t, l, issue(user(1), 50*time.Minute))
+	slot := l.Slot(user(1))
+	l.Remove(user(1), at(50*time.Minute))
+	runtime.GC()
+	if first.Value() != nil {
+		t.Error("the token before is in memory")
+	}
+	runtime.KeepAlive(slot)
+}
