@@ -3,7 +3,6 @@ package lookerauth
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/lookerauth/lookerauth/internal/guard"
 	"github.com/lookerauth/lookerauth/internal/looker"
@@ -38,11 +37,14 @@ func New(cfg Config) (*Cache, error) {
 	}
 	root := cfg.BaseURL + "/api/" + cfg.APIVersion
 	service := c.tokens.Slot(ServiceAccount().key)
+	background := &guard.Background{}
 	login := &login{
 		client:     looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now),
+		apiVersion: cfg.APIVersion,
 		apiKey:     cfg.APIKey,
 		afterLogin: cfg.AfterLogin,
 		sender:     &c.sender,
+		background: background,
 		logins:     queue.New(cfg.MaxConcurrentLogins, cfg.Clock),
 		logouts:    queue.New(cfg.MaxConcurrentLogins, cfg.Clock),
 		clock:      cfg.Clock,
@@ -55,6 +57,7 @@ func New(cfg Config) (*Cache, error) {
 		replaceService: func(ctx context.Context, rejected *token.Token) (*token.Token, error) {
 			return c.replace(ctx, service, rejected)
 		},
+		acceptService: func(replacement *token.Token) { c.accept(service, replacement) },
 	}
 	l := &lifecycle{
 		tokens:     c.tokens,
@@ -65,13 +68,13 @@ func New(cfg Config) (*Cache, error) {
 		timeout:    cfg.LoginTimeout,
 		maxLogins:  cfg.MaxConcurrentLogins,
 		events:     c.events,
-		background: &guard.Background{},
+		background: background,
 		closed:     make(chan struct{}),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.logins = newGroup[Identity, *outcome](l)
 	if cfg.Store != nil {
-		store := newBoundedStore(cfg.Store, cfg.Clock, cfg.LoginTimeout, c.events, l.background)
+		store := newBoundedStore(cfg.Store, cfg.Clock, cfg.LoginTimeout, c.events, background)
 		scope := fmt.Sprintf("%v %s %t", c.sender.origin, cfg.APIVersion, cfg.NonAssociative)
 		l.issuer = &fleet{
 			login: login,
@@ -84,7 +87,7 @@ func New(cfg Config) (*Cache, error) {
 			scope:      scope,
 			clock:      cfg.Clock,
 			timeout:    cfg.LoginTimeout,
-			background: l.background,
+			background: background,
 		}
 	}
 	c.lifecycle = l
@@ -140,12 +143,8 @@ func validate(who Identity) error {
 	return nil
 }
 
-// rejectionInterval is the least time between two logins of an identity that come from 401s: an
-// endpoint that always answers 401 must not cause a storm of logins.
-const rejectionInterval = 10 * time.Second
-
-// replace returns the token to use instead of one that Looker rejected. It is that itself if it was
-// to replace another one a moment ago: then the token is not to blame.
+// replace returns the token to use instead of one that Looker rejected. It is that itself as long
+// as whatever rejects it would hardly take another.
 func (c *Cache) replace(
 	ctx context.Context, s *token.Slot, rejected *token.Token,
 ) (*token.Token, error) {
@@ -153,9 +152,19 @@ func (c *Cache) replace(
 	return c.token(ctx, s)
 }
 
-// reject invalidates a token that Looker rejected.
+// reject takes a token out of service that Looker rejected, unless it is not to blame.
 func (c *Cache) reject(ctx context.Context, s *token.Slot, rejected *token.Token) {
-	c.lifecycle.invalidate(ctx, Identity{s.Key()}, rejected.OAuth().AccessToken, rejectionInterval)
+	c.lifecycle.reject(ctx, Identity{s.Key()}, rejected)
+}
+
+// accept says that Looker took the token in place of one that it had rejected.
+func (c *Cache) accept(s *token.Slot, replacement *token.Token) {
+	c.tokens.Accept(s.Key(), replacement.OAuth().AccessToken)
+}
+
+// ended takes a token out of service that a request has ended at Looker.
+func (c *Cache) ended(ctx context.Context, s *token.Slot, t *token.Token) {
+	c.lifecycle.ended(ctx, Identity{s.Key()}, t)
 }
 
 // Stats returns the current figures. Each is exact; together they are no snapshot, as the Cache

@@ -38,8 +38,9 @@ type Config struct {
 	// this origin and below this prefix only.
 	BaseURL string
 
-	// APIVersion is the version of the calls that log in: "4.0" if empty; "3.0" and "3.1" work,
-	// too. Tokens are good for every version.
+	// APIVersion is the version of the calls that log in: "4.0" if empty, which is the only one
+	// since Looker 23.18. "3.0" and "3.1" are for older installations. Tokens are good for every
+	// version.
 	APIVersion string
 
 	// ClientID and ClientSecret are the API key. The user it belongs to is the service account; to
@@ -96,7 +97,8 @@ type Config struct {
 
 	// Transport carries login, login_user and logout, and the requests of every [Transport] that
 	// was given no base; [http.DefaultTransport] if nil. It must not follow redirects, as an
-	// [http.Client] does that is made into a RoundTripper: the API key would go along.
+	// [http.Client] does that is made into a RoundTripper: the API key would go along. Nor must it
+	// put a token of its own on requests, as an [oauth2.Transport] does.
 	Transport http.RoundTripper
 
 	// AllowHTTP permits http:// to hosts other than loopback: the key and all tokens then cross
@@ -120,7 +122,7 @@ const defaultLoginTimeout = 30 * time.Second
 func (cfg Config) withDefaults() Config {
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
 	if cfg.APIVersion == "" {
-		cfg.APIVersion = "4.0"
+		cfg.APIVersion = apiVersion
 	}
 	if cfg.APIKey == nil {
 		key := APIKey{cfg.ClientID, cfg.ClientSecret}
@@ -166,6 +168,9 @@ func (cfg Config) validate() error {
 		if err := validateKeyPart(cfg.ClientSecret); err != nil {
 			bad("ClientSecret %w", err)
 		}
+	}
+	if checkBase(cfg.Transport) != nil {
+		bad("Transport puts tokens of its own on requests: use its base instead")
 	}
 	if cfg.MaxUsers < 0 {
 		bad("MaxUsers is %d: use 1 or more, or 0 for the default", cfg.MaxUsers)

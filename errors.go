@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lookerauth/lookerauth/internal/looker"
+	"github.com/lookerauth/lookerauth/internal/queue"
 )
 
 // The errors that callers tell apart with errors.Is. Each says what to do about it.
@@ -135,6 +138,11 @@ func isRejection(err error) bool {
 	return errors.As(err, &failed) && failed.StatusCode == http.StatusUnauthorized
 }
 
+// errActsAsOther is why an answer is withheld, or a request not sent.
+var errActsAsOther = errors.New("lookerauth: the base of this Transport puts a token of its own " +
+	"on requests, which would act as somebody else: use the base of that one (the field Base of " +
+	"an oauth2.Transport) instead")
+
 // errNoAnswer marks a call that was sent and got no complete answer.
 var errNoAnswer = errors.New("no answer")
 
@@ -147,6 +155,71 @@ func asCallError(err error, op string, who Identity) error {
 	}
 	return &CallError{Op: op, Identity: who, Err: err}
 }
+
+// noTurn is the error of a call that was not made.
+func noTurn(op string, who Identity, err error) *CallError {
+	failed := &CallError{Op: op, Identity: who, Err: err}
+	var paused *queue.PausedError
+	if errors.As(err, &paused) {
+		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
+		failed.Err = ErrRateLimited
+	}
+	return failed
+}
+
+// meaning says what a failed call under this version of the API means to the caller.
+func meaning(op string, who Identity, version string, failed *looker.Error) *CallError {
+	e := &CallError{
+		Op:         op,
+		Identity:   who,
+		StatusCode: failed.Status,
+		Message:    failed.Message,
+		RetryAfter: failed.RetryAfter,
+		Err:        failed.Err,
+	}
+	status := failed.Status
+	switch {
+	case failed.NoAnswer:
+		const check = "%w: check that the base URL is right and reachable: %w"
+		e.Err = fmt.Errorf(check, errNoAnswer, failed.Err)
+	case failed.NotLooker && failed.Err != nil:
+		e.Err = fmt.Errorf("%w: %w", failed.Err, ErrNotLooker)
+	case failed.NotLooker:
+		e.Err = ErrNotLooker
+	case status == http.StatusTooManyRequests:
+		e.Err = ErrRateLimited
+	case op == opLogin && (status == http.StatusNotFound || status == http.StatusUnauthorized):
+		e.Err = ErrBadAPIKey
+	case op == opLoginUser && status == http.StatusForbidden:
+		e.Err = ErrForbidden
+	case op == opLoginUser && status == http.StatusNotFound:
+		e.Err = ErrUserNotFound
+	}
+	if version != apiVersion && op != opLogout && !e.temporary() {
+		e.Err = &versionError{version, e.Err}
+	}
+	return e
+}
+
+// apiVersion is the only version of Looker's API since 23.18.
+const apiVersion = "4.0"
+
+// versionError is a refusal that may come from the version of the API.
+type versionError struct {
+	version string
+	err     error // may be nil
+}
+
+func (e *versionError) Error() string {
+	const gone = "API %s is gone since Looker 23.18: leave APIVersion empty"
+	hint := fmt.Sprintf(gone, e.version)
+	if e.err == nil {
+		return hint
+	}
+	return e.err.Error() + " (" + hint + ")"
+}
+
+func (e *versionError) Unwrap() error { return e.err }
 
 // serviceError is what a user's login fails with if the service account has no token. If the wait
 // for it was cut short, it says why, which the context's own error does not.

@@ -41,7 +41,7 @@ func TestTokenThatALoginFoundIsNotEndedByIt(t *testing.T) {
 		lost error
 	}{
 		"invalidated": {func(l *lifecycle, found *token.Token) {
-			l.tokens.Invalidate(who.key, found.OAuth().AccessToken, 0, now.UnixNano())
+			l.tokens.Invalidate(who.key, found.OAuth().AccessToken)
 		}, nil},
 		"evicted":    {remove, nil},
 		"logged out": {remove, errAgain},

@@ -1,15 +1,9 @@
 package lookerauth
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/lookerauth/lookerauth/internal/guard"
 	"github.com/lookerauth/lookerauth/internal/queue"
@@ -91,12 +85,14 @@ func (l *lifecycle) run(ctx context.Context, who Identity, waited bool) (*outcom
 	if waited {
 		b.tries = maxTries
 	}
-	var new issued
-	bounded := func(ctx context.Context) (err error) {
-		new, err = l.issuer.issue(ctx, who, b, last)
-		return err
+	issue := func(ctx context.Context) (issued, error) { return l.issuer.issue(ctx, who, b, last) }
+	late := func(new issued, err error) {
+		if new.token != nil {
+			l.discard(o.ctx, who, new.token, err == nil)
+		}
 	}
-	err := guard.Bounded(o.ctx, l.clock, l.timeout, tooLate(l.timeout), bounded)
+	tooLate := tooLate(l.timeout)
+	new, err := guard.Bounded(o.ctx, l.background, l.clock, l.timeout, tooLate, issue, late)
 	o.token, o.ended = new.token, wallTime(l.clock)
 	if err != nil {
 		return o, asCallError(err, loginOp(who), who)
@@ -119,7 +115,7 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 		return o, l.put(who, o)
 	}
 	if o.token != nil && !o.found {
-		l.discard(who, o, err == nil && lost != errAgain)
+		l.discard(o.ctx, who, o.token, err == nil && lost != errAgain)
 	}
 	if lost != nil {
 		return o, lost
@@ -147,11 +143,11 @@ func (l *lifecycle) put(who Identity, o *outcome) error {
 	return nil
 }
 
-// discard ends the token of a login whose result nobody may have. It is only released if Close
-// came first, as others may have it from the Store.
-func (l *lifecycle) discard(who Identity, o *outcome, released bool) {
-	l.events.discarded(o.ctx, who)
-	tokens := []*token.Token{o.token}
+// discard ends the token of a login whose result nobody may have, or waits for any more. It is only
+// released if others may have it from the Store.
+func (l *lifecycle) discard(ctx context.Context, who Identity, t *token.Token, released bool) {
+	l.events.discarded(ctx, who)
+	tokens := []*token.Token{t}
 	l.background.Run(func() error {
 		if released {
 			return l.issuer.release(l.ctx, who, tokens)
@@ -174,13 +170,24 @@ func ownFailure(who Identity, err error) *CallError {
 	return nil
 }
 
-// invalidate takes a token out of service if it is the current one. It does not if that was issued
-// to replace another one within the interval: then it is not to blame.
-func (l *lifecycle) invalidate(
-	ctx context.Context, who Identity, accessToken string, interval time.Duration,
-) {
-	if l.tokens.Invalidate(who.key, accessToken, interval, l.clock.Now().UnixNano()) {
+// invalidate takes a token out of service if it is the current one.
+func (l *lifecycle) invalidate(ctx context.Context, who Identity, accessToken string) {
+	if l.tokens.Invalidate(who.key, accessToken) {
 		l.events.invalidated(ctx, who)
+	}
+}
+
+// reject is invalidate of a token that Looker rejected, unless it is not to blame.
+func (l *lifecycle) reject(ctx context.Context, who Identity, t *token.Token) {
+	if l.tokens.Reject(who.key, t.OAuth().AccessToken, l.clock.Now().UnixNano()) {
+		l.events.invalidated(ctx, who)
+	}
+}
+
+// ended takes a token out of service that somebody has logged out at Looker.
+func (l *lifecycle) ended(ctx context.Context, who Identity, t *token.Token) {
+	if l.tokens.Retire(who.key, t.OAuth().AccessToken) {
+		l.events.loggedOut(ctx, who)
 	}
 }
 
@@ -197,101 +204,4 @@ func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 		tokens = left.Tokens
 	}
 	return l.issuer.revoke(ctx, who, tokens, true)
-}
-
-// close ends everything: logins are cancelled and waited for, then all tokens released, the service
-// account's first. It gives up when ctx ends, or if no logout has succeeded for a LoginTimeout.
-func (l *lifecycle) close(ctx context.Context) error {
-	if !l.logins.close(closedError()) {
-		select {
-		case <-l.closed: // first, as ctx may have ended as well
-			return l.closeErr
-		default:
-		}
-		select {
-		case <-l.closed:
-			return l.closeErr
-		case <-ctx.Done():
-			return fmt.Errorf("lookerauth: close: %w", context.Cause(ctx))
-		}
-	}
-	now := l.clock.Now().UnixNano()
-	left := l.tokens.RemoveUsers(now)
-	users := len(left)
-	if service := l.tokens.Remove(ServiceAccount().key, now); service != nil {
-		left = slices.Insert(left, 0, service)
-	}
-	failed, err := l.end(ctx, left)
-	if failed > 0 {
-		const alive = "the logout of %d of %d identities failed, " +
-			"their tokens may live until they expire: %w"
-		err = fmt.Errorf(alive, failed, len(left), cmp.Or(err, errLogout))
-	}
-	if err != nil {
-		l.closeErr = fmt.Errorf("lookerauth: close: %w", err)
-	}
-	close(l.closed)
-	l.events.closed(context.WithoutCancel(ctx), users, failed)
-	return l.closeErr
-}
-
-// end waits for what is under way, and releases what is left. It returns for how many identities
-// that failed, and what was not waited for to its end.
-func (l *lifecycle) end(ctx context.Context, left []*token.Left) (failed int, err error) {
-	defer l.cancel()
-	err = guard.Wait(ctx, &l.logins.running)
-	ctx, stop := l.whileLogoutsSucceed(ctx)
-	defer stop()
-	failed = l.releaseAll(ctx, left)
-	// Logins that end late still add to the background: it is not waited for before they have.
-	if waitErr := guard.Wait(ctx, &l.logins.running, l.background); err == nil {
-		err = waitErr
-	}
-	return failed, err
-}
-
-// The errors that stand for those of logouts, each of which was logged.
-var (
-	errLogout   = errors.New("it was refused or not answered")
-	errNoLogout = errors.New("no logout has succeeded, and not everything has ended, " +
-		"for as long as LoginTimeout")
-)
-
-// whileLogoutsSucceed returns a context that also ends once a LoginTimeout has passed in which no
-// logout has succeeded, give or take an eighth: then the others will hardly do.
-func (l *lifecycle) whileLogoutsSucceed(ctx context.Context) (context.Context, func()) {
-	const looks = 8
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		before := l.events.logouts.Load()
-		for idle := 0; idle < looks; idle++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-l.clock.After(l.timeout / looks):
-			}
-			if now := l.events.logouts.Load(); now != before {
-				before, idle = now, -1
-			}
-		}
-		cancel(errNoLogout)
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
-// releaseAll releases tokens, in this order, and returns for how many identities that failed.
-func (l *lifecycle) releaseAll(ctx context.Context, all []*token.Left) int {
-	var failed atomic.Int64
-	var group errgroup.Group
-	group.SetLimit(l.maxLogins)
-	for _, left := range all {
-		group.Go(func() error {
-			if l.issuer.release(ctx, Identity{left.Key}, left.Tokens) != nil {
-				failed.Add(1)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // no function in it fails
-	return int(failed.Load())
 }

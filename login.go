@@ -79,9 +79,11 @@ const (
 // login is the issuer that asks Looker.
 type login struct {
 	client     *looker.Client
+	apiVersion string
 	apiKey     func(ctx context.Context) (APIKey, error)
 	afterLogin func(ctx context.Context, login Login) error // may be nil
 	sender     *sender                                      // for AfterLogin
+	background *guard.Background
 	logins     *queue.Queue
 	logouts    *queue.Queue // apart, so that logouts cannot hold up logins
 	clock      Clock
@@ -90,10 +92,11 @@ type login struct {
 
 	// held returns the service account's token, nil if it has to be waited for; service waits for
 	// it, and replaceService for the one to use instead of one that Looker rejected: that itself,
-	// if it is not to blame.
+	// if it is not to blame. acceptService says that Looker took the replacement.
 	held           func() *token.Token
 	service        func(ctx context.Context) (*token.Token, error)
 	replaceService func(ctx context.Context, rejected *token.Token) (*token.Token, error)
+	acceptService  func(replacement *token.Token)
 
 	// clientID is that of the last login that Looker let in: until it lets a new key in, users'
 	// tokens are issued through the old one's account. Before the first it is that of the key to
@@ -154,6 +157,9 @@ func (l *login) logInUser(
 				return err
 			})
 		})
+		if err == nil && n > 0 {
+			l.acceptService(service)
+		}
 		if n == maxReplays || !isRejection(err) {
 			return r, err
 		}
@@ -173,6 +179,7 @@ func (l *login) prepare(ctx context.Context, who Identity, t *token.Token) error
 	if l.afterLogin == nil {
 		return nil
 	}
+	ctx = looker.WithoutTrace(ctx)
 	err := <-guard.Run(func() error {
 		return l.afterLogin(ctx, Login{who, who.userID(), l.sender.clientWith(t.Header())})
 	})
@@ -217,51 +224,9 @@ func (l *login) call(
 	err := f()
 	var failed *looker.Error
 	if errors.As(err, &failed) {
-		return meaning(op, who, failed)
+		return meaning(op, who, l.apiVersion, failed)
 	}
 	return err
-}
-
-// noTurn is the error of a call that was not made.
-func noTurn(op string, who Identity, err error) *CallError {
-	failed := &CallError{Op: op, Identity: who, Err: err}
-	var paused *queue.PausedError
-	if errors.As(err, &paused) {
-		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
-		failed.Err = ErrRateLimited
-	}
-	return failed
-}
-
-// meaning says what a failed call means to the caller.
-func meaning(op string, who Identity, failed *looker.Error) *CallError {
-	e := &CallError{
-		Op:         op,
-		Identity:   who,
-		StatusCode: failed.Status,
-		Message:    failed.Message,
-		RetryAfter: failed.RetryAfter,
-		Err:        failed.Err,
-	}
-	status := failed.Status
-	switch {
-	case failed.NoAnswer:
-		const check = "%w: check that the base URL is right and reachable: %w"
-		e.Err = fmt.Errorf(check, errNoAnswer, failed.Err)
-	case failed.NotLooker && failed.Err != nil:
-		e.Err = fmt.Errorf("%w: %w", failed.Err, ErrNotLooker)
-	case failed.NotLooker:
-		e.Err = ErrNotLooker
-	case status == http.StatusTooManyRequests:
-		e.Err = ErrRateLimited
-	case op == opLogin && (status == http.StatusNotFound || status == http.StatusUnauthorized):
-		e.Err = ErrBadAPIKey
-	case op == opLoginUser && status == http.StatusForbidden:
-		e.Err = ErrForbidden
-	case op == opLoginUser && status == http.StatusNotFound:
-		e.Err = ErrUserNotFound
-	}
-	return e
 }
 
 // revoke logs the tokens out at Looker, the newest first, as many at once as the queue lets.
@@ -282,14 +247,15 @@ func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token
 }
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
 	b := budget{l.logouts.Turn(l.clock.Now().Add(l.timeout)), maxTries}
-	tries := func(ctx context.Context) error {
-		return l.try(ctx, who, b, func() error {
+	tries := func(ctx context.Context) (none struct{}, _ error) {
+		return none, l.try(ctx, who, b, func() error {
 			return l.call(ctx, opLogout, who, b.turn, func() error {
 				return l.client.Logout(ctx, t)
 			})
 		})
 	}
-	err := guard.Bounded(ctx, l.clock, l.timeout, tooLate(l.timeout), tries)
+	tooLate, late := tooLate(l.timeout), func(struct{}, error) {}
+	_, err := guard.Bounded(ctx, l.background, l.clock, l.timeout, tooLate, tries, late)
 	if err != nil {
 		err = asCallError(err, opLogout, who)
 		l.events.logoutFailed(ctx, who, err)

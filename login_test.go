@@ -230,17 +230,27 @@ func TestRejectedServiceAccountTokenIsReplaced(t *testing.T) {
 		accessToken(t, cache.User("789"))
 		checkCalls(t, looker, 2, 2)
 
-		// Within 10 seconds it is not replaced again: the user's login fails.
+		// Looker took the replacement: so it is replaced as well once it is rejected.
 		looker.Revoke(lookertest.ServiceAccountID)
-		time.Sleep(10*time.Second - time.Nanosecond)
-		_, err := cache.User("790").Token()
-		if status := callError(t, err).StatusCode; status != http.StatusUnauthorized {
-			t.Errorf("got %v, want the 401", err)
-		}
-		checkCalls(t, looker, 2, 3)
-		time.Sleep(10 * time.Second)
 		accessToken(t, cache.User("790"))
-		checkCalls(t, looker, 3, 5)
+		checkCalls(t, looker, 3, 4)
+	})
+}
+
+func TestLoginUserThatRejectsEveryTokenCausesNoStorm(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		failing(looker, lookertest.OpLoginUser, answered(http.StatusUnauthorized))
+		for i := range 3600 {
+			_, err := cache.User(nthUser(i)).Token()
+			if status := callError(t, err).StatusCode; status != http.StatusUnauthorized {
+				t.Fatalf("got %v, want the 401", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := looker.Count(lookertest.OpLogin, ""); n < 5 || n > 15 {
+			t.Errorf("%d logins of the service account in an hour", n)
+		}
 	})
 }
 

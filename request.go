@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strings"
 
+	"golang.org/x/oauth2"
+
+	"github.com/lookerauth/lookerauth/internal/looker"
 	"github.com/lookerauth/lookerauth/internal/origin"
 )
 
@@ -15,15 +18,40 @@ type sender struct {
 	base   http.RoundTripper
 }
 
+// authorizer is a RoundTripper that puts a token on requests.
+type authorizer interface{ putsToken() }
+
+// checkBase refuses a base that puts another token in place of ours: requests would act as somebody
+// else.
+func checkBase(base http.RoundTripper) error {
+	switch base.(type) {
+	case authorizer, *oauth2.Transport:
+		return errActsAsOther
+	}
+	return nil
+}
+
 // send sends a copy of the request with this body, which it closes, and this Authorization header;
-// without any if that is "".
+// without any if that is "". It withholds an answer that was given to somebody else.
 func (s *sender) send(
 	req *http.Request, body io.ReadCloser, authorization string,
 ) (*http.Response, error) {
+	if err := checkBase(s.base); err != nil {
+		if body != nil {
+			body.Close()
+		}
+		return nil, err
+	}
 	out := &outgoing{request: *req}
 	out.request.Body = body
 	out.request.Header = cloneHeader(req.Header, authorization, out.values[:0])
 	resp, err := s.base.RoundTrip(&out.request)
+	if err == nil && !looker.IsAnswerTo(resp, authorization) {
+		if resp.Body != nil {
+			resp.Body.Close()
+		}
+		return nil, errActsAsOther
+	}
 	if resp != nil {
 		// The caller's own request, which tells no token to those who log the response.
 		resp.Request = req
@@ -85,16 +113,15 @@ func (s *sender) withoutToken(req *http.Request, err error) (*http.Response, err
 	return nil, err
 }
 
-// bodyAgain returns the request's body as it was at first, if that can be had.
-func bodyAgain(req *http.Request) (body io.ReadCloser, ok bool) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return req.Body, true
-	}
-	if req.GetBody == nil {
-		return nil, false
-	}
-	body, err := req.GetBody()
-	return body, err == nil
+// wasRejected reports whether Looker has rejected the token that a request came with.
+func wasRejected(resp *http.Response, err error) bool {
+	return err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized
+}
+
+// endsToken reports whether Looker has ended the token that the request came with, as was asked.
+func endsToken(req *http.Request, resp *http.Response) bool {
+	return req.Method == http.MethodDelete && resp != nil && resp.StatusCode/100 == 2 &&
+		strings.HasSuffix(req.URL.Path, "/logout")
 }
 
 // clientWith returns a client that has one token, whatever becomes of that.
@@ -110,6 +137,8 @@ type fixedTransport struct {
 
 // Format writes no token, whatever the verb.
 func (t *fixedTransport) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[one token]")) }
+
+func (t *fixedTransport) putsToken() {}
 
 func (t *fixedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if withToken, err := t.sender.admit(req); !withToken {

@@ -77,7 +77,7 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 	if rejected != nil {
 		ctx := context.Background()
-		s.cache.lifecycle.invalidate(ctx, s.Identity(), rejected.AccessToken, 0)
+		s.cache.lifecycle.invalidate(ctx, s.Identity(), rejected.AccessToken)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/lookerauth/lookerauth/internal/body"
 	"github.com/lookerauth/lookerauth/internal/token"
 )
 
@@ -12,7 +13,9 @@ import (
 // no use. It is safe for concurrent use.
 //
 // Its base must not follow redirects, as an [http.Client] does that is made into a RoundTripper:
-// the token would go along.
+// the token would go along. Nor must it authorize requests itself, as an [oauth2.Transport] or
+// another Transport does: they would act as somebody else. Such a base gets no request; one that is
+// found out by its first response loses that. Use its own Base instead.
 //
 // A token goes nowhere but below [Config.BaseURL]. A redirect that leads elsewhere is followed
 // without it; a request made straight to elsewhere fails with [ErrForeignOrigin].
@@ -50,8 +53,14 @@ func (s *TokenSource) Client() *http.Client {
 
 // RoundTrip sends the request with its identity's token, in place of an Authorization header that
 // it may have. If Looker answers 401, the token is invalidated, and the request sent again with the
-// one that replaced it (twice at most), if its body can be sent again: it has none, or GetBody.
-// Otherwise, and if there is no other token to be had, the caller gets the 401.
+// one that replaced it (twice at most), if its body can be sent again: it has none, or GetBody,
+// which is called once the base has closed the body before. Otherwise, and if there is no other
+// token to be had, the caller gets the 401.
+//
+// If the replacement is rejected, too, the endpoint is to blame: the next replacement waits for 10
+// seconds, which double each time, up to 10 minutes. A replay that succeeds, [TokenSource.Logout]
+// and [TokenSource.Invalidate] reset that. A DELETE of Looker's logout takes the token out of
+// service when Looker grants it.
 //
 // It blocks as [TokenSource.TokenContext] and the base do. The request is not modified, its body
 // always closed. The error is the base's, or that of [TokenSource.TokenContext] (a [*CallError],
@@ -69,28 +78,55 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return t.sender.withoutToken(req, err)
 	}
-	resp, err := t.sender.send(req, req.Body, tok.Header())
-	// Once is nearly always enough: only a replacement that another process has put into the Store
-	// may be as dead as the token before.
-	for range maxReplays {
-		if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
-			break
+	bodies := body.Of(req)
+	resp, err := t.sender.send(req, bodies.First(), tok.Header())
+	// One replay is nearly always enough: only a replacement that another process has put into the
+	// Store may be as dead as the token before.
+	replays := 0
+	for ; wasRejected(resp, err); replays++ {
+		t.cache.reject(req.Context(), slot, tok)
+		// A token that is still served is not to blame.
+		if replays == maxReplays || !tok.Retired() || !bodies.HaveNext() {
+			return resp, nil
 		}
-		body, replacement := t.replacement(req, slot, tok)
+		next, replacement := t.prepareReplay(req, slot, &bodies, resp)
 		if replacement == nil {
-			break
-		}
-		if resp.Body != nil { // which a test's base may leave out
-			// A short rest is read, so that the connection can be used again.
-			_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
-			resp.Body.Close()
+			return resp, nil
 		}
 		t.cache.events.replayed(req.Context(), Identity{slot.Key()})
 		tok = replacement
-		resp, err = t.sender.send(req, body, tok.Header())
+		resp, err = t.sender.send(req, next, tok.Header())
+	}
+	if err == nil && replays > 0 {
+		t.cache.accept(slot, tok)
+	}
+	if err == nil && endsToken(req, resp) {
+		t.cache.ended(req.Context(), slot, tok)
 	}
 	return resp, err
 }
+
+// prepareReplay returns what to send a request with again that was answered with this 401. The
+// token is nil if the caller is to have that: a RoundTripper must not return an error of its own
+// then.
+func (t *Transport) prepareReplay(
+	req *http.Request, slot *token.Slot, bodies *body.Bodies, rejection *http.Response,
+) (io.ReadCloser, *token.Token) {
+	ctx, clock := req.Context(), t.cache.clock
+	body.Drain(ctx, clock, rejection) // the login may need its connection
+	replacement, err := t.cache.token(ctx, slot)
+	if err != nil {
+		return nil, nil
+	}
+	next, ok := bodies.Next(ctx, clock)
+	if !ok {
+		return nil, nil
+	}
+	return next, replacement
+}
+
+// putsToken says that a Transport is no base of another one.
+func (t *Transport) putsToken() {}
 
 // CloseIdleConnections closes the base's idle connections, if it can.
 func (t *Transport) CloseIdleConnections() {
@@ -109,25 +145,4 @@ func (t *Transport) slotOf(req *http.Request) (*token.Slot, error) {
 		return nil, noIdentity()
 	}
 	return t.cache.tokens.Slot(who.key), nil
-}
-
-// replacement invalidates the token that Looker answered 401 to, and returns the request's body and
-// the token to send it again with. The token is nil if the caller is to have the 401 that there is:
-// a RoundTripper must not return an error of its own then.
-func (t *Transport) replacement(
-	req *http.Request, slot *token.Slot, rejected *token.Token,
-) (io.ReadCloser, *token.Token) {
-	body, ok := bodyAgain(req)
-	if !ok {
-		t.cache.reject(req.Context(), slot, rejected)
-		return nil, nil
-	}
-	tok, err := t.cache.replace(req.Context(), slot, rejected)
-	if err == nil && tok != rejected {
-		return body, tok
-	}
-	if body != nil {
-		body.Close()
-	}
-	return nil, nil
 }

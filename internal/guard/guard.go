@@ -3,13 +3,11 @@
 package guard
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
 	"strings"
-	"time"
 )
 
 // Run runs f in a goroutine of its own. The channel gets f's error, or the one that stands for
@@ -33,27 +31,6 @@ func Run(f func() error) <-chan error {
 func Recover(f func()) {
 	defer func() { _ = recover() }()
 	f()
-}
-
-// Clock is the part of a clock that a time-out needs.
-type Clock interface {
-	After(d time.Duration) <-chan time.Time
-}
-
-// Bounded runs f as Run does, with a context that ends after d with this cause, and waits for it.
-func Bounded(
-	ctx context.Context, clock Clock, d time.Duration, cause error, f func(context.Context) error,
-) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	done := Run(func() error { return f(ctx) })
-	select {
-	case err := <-done:
-		return err
-	case <-clock.After(d):
-		cancel(cause)
-		return <-done
-	}
 }
 
 // panicError says in which function code of the user's panicked. It tells the value only if that

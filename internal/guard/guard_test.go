@@ -1,7 +1,6 @@
 package guard_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -130,94 +129,6 @@ func TestRecoverRunsInTheCallersGoroutine(t *testing.T) {
 	if reached {
 		t.Error("the caller's goroutine went on after runtime.Goexit")
 	}
-}
-
-// bubble is the clock of a synctest bubble.
-type bubble struct{}
-
-func (bubble) After(d time.Duration) <-chan time.Time { return time.After(d) }
-
-// bounded calls [guard.Bounded] with a minute, after which the cause is errOurs.
-func bounded(ctx context.Context, f func(context.Context) error) error {
-	return guard.Bounded(ctx, bubble{}, time.Minute, errOurs, f)
-}
-
-func TestBoundedReturnsWhatCameInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin, want := time.Now(), errors.New("theirs")
-		err := bounded(t.Context(), func(context.Context) error {
-			time.Sleep(time.Minute - 1)
-			return want
-		})
-		if err != want || time.Since(begin) != time.Minute-1 {
-			t.Errorf("got %v after %v", err, time.Since(begin))
-		}
-	})
-}
-
-func TestBoundedEndsTheContextWithTheCauseInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now()
-		err := bounded(t.Context(), func(ctx context.Context) error {
-			<-ctx.Done()
-			return context.Cause(ctx)
-		})
-		if err != errOurs || time.Since(begin) != time.Minute {
-			t.Errorf("got %v after %v", err, time.Since(begin))
-		}
-	})
-}
-
-func TestBoundedWaitsForCodeThatHangsPastItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin, want := time.Now(), errors.New("theirs")
-		err := bounded(t.Context(), func(context.Context) error {
-			time.Sleep(time.Hour)
-			return want
-		})
-		if err != want || time.Since(begin) != time.Hour {
-			t.Errorf("got %v after %v", err, time.Since(begin))
-		}
-	})
-}
-
-func TestBoundedPassesTheCallersContextOn(t *testing.T) {
-	type key struct{}
-	callers := errors.New("the caller's")
-	ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
-	cancel(callers)
-	err := bounded(ctx, func(ctx context.Context) error {
-		if value := ctx.Value(key{}); value != "value" {
-			t.Errorf("the value is %v", value)
-		}
-		<-ctx.Done()
-		return context.Cause(ctx)
-	})
-	if err != callers {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestBoundedLeavesNoContextBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var kept context.Context
-		err := bounded(t.Context(), func(ctx context.Context) error {
-			kept = ctx
-			return ctx.Err()
-		})
-		if err != nil || kept.Err() != context.Canceled {
-			t.Errorf("got %v; afterwards the context has %v", err, kept.Err())
-		}
-	})
-}
-
-func TestBoundedCodeMayPanic(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		err := bounded(t.Context(), func(context.Context) error { panic("oh") })
-		if err == nil || !strings.Contains(err.Error(), "panicked") {
-			t.Errorf("got %v", err)
-		}
-	})
 }
 
 // evil says that it is the runtime's error, and panics when it is asked what it says.

@@ -110,6 +110,7 @@ const maxAnswer = 64 << 10 // bytes read of an answer; Looker's have less than 1
 
 // send makes the call.
 func (c *Client) send(ctx context.Context, call *call) (answer, error) {
+	ctx = WithoutTrace(ctx)
 	req, err := http.NewRequestWithContext(ctx, call.method, call.url, strings.NewReader(call.form))
 	if err != nil {
 		return answer{}, &Error{Err: Scrub(err, call.secrets...)}
@@ -130,12 +131,33 @@ func (c *Client) send(ctx context.Context, call *call) (answer, error) {
 		return answer{}, call.noAnswer(ctx, err)
 	}
 	if resp.Body == nil { // which a test's transport may leave out
-		return answer{resp.StatusCode, resp.Header, nil, sent}, nil
+		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
+	if !IsAnswerTo(resp, call.authorization) {
+		return answer{}, &Error{Err: errOtherToken}
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return answer{}, call.noAnswer(ctx, err)
 	}
 	return answer{resp.StatusCode, resp.Header, body, sent}, nil
+}
+
+var errOtherToken = errors.New("the transport has put another Authorization in place of ours: " +
+	"use one that authorizes nothing")
+
+// IsAnswerTo reports whether the response is to a request with this Authorization, as far as it
+// shows that. Otherwise whoever carried the request has put another one in its place.
+func IsAnswerTo(resp *http.Response, authorization string) bool {
+	if authorization == "" || resp == nil || resp.Request == nil {
+		return true
+	}
+	for name, values := range resp.Request.Header {
+		if strings.EqualFold(name, "Authorization") &&
+			(len(values) != 1 || values[0] != authorization) {
+			return false
+		}
+	}
+	return true
 }

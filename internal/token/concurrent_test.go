@@ -51,7 +51,7 @@ func TestNobodyGetsAnothersTokenWhileTokensChange(t *testing.T) {
 			l.Remove(key, at(0))
 		case 1:
 			if token := l.Last(key); token != nil {
-				l.Invalidate(key, token.OAuth().AccessToken, 0, at(0))
+				l.Invalidate(key, token.OAuth().AccessToken)
 				l.Put(token, at(0))
 			}
 		default:
@@ -133,7 +133,7 @@ func TestInvalidatedTokenIsNotServedByOneLookUpMore(t *testing.T) {
 		defer one.Unlock()
 		token := issue(user(1), time.Duration(last.Load()-at(0))+1)
 		l.Put(token, at(0))
-		l.Invalidate(user(1), token.OAuth().AccessToken, 0, at(0))
+		l.Invalidate(user(1), token.OAuth().AccessToken)
 		last.Store(token.Sent())
 	}
 	read := func() {

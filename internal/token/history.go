@@ -1,32 +1,63 @@
 package token
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // history is what an identity's token inherits from those before it. It is guarded by the lock of
 // the LRU; a nil one is empty.
 type history struct {
-	rejectedAt int64    // when one was last invalidated; noRejection if never
-	alive      []*Token // those that Looker may still accept, oldest first
+	rejectedAt int64         // when the last one was rejected; noRejection if none was of late
+	wait       time.Duration // no replacement for so long since then
+	blamed     bool          // the present token was rejected, too, which has made wait longer
+	alive      []*Token      // those that Looker may still accept, oldest first
 }
 
-// noRejection is longer ago than any interval.
+// noRejection is longer ago than any wait.
 const noRejection = math.MinInt64
+
+// An endpoint that answers 401 whatever the token is must not cause a storm of logins.
+const (
+	minWait = 10 * time.Second // after the first replacement that was rejected, too; then it doubles
+	maxWait = 10 * time.Minute
+)
 
 // with returns the history of the token that replaces t, whose history h is.
 func (h *history) with(t *Token, now int64) *history {
-	next := history{rejectedAt: h.lastRejection(), alive: h.aliveWith(t, now)}
+	next := history{rejectedAt: noRejection, alive: h.aliveWith(t, now)}
+	if h != nil {
+		next.rejectedAt, next.wait = h.rejectedAt, h.wait
+	}
 	if next.rejectedAt == noRejection && len(next.alive) == 0 {
 		return nil
 	}
 	return &next
 }
 
-// lastRejection returns when a token of the identity was last invalidated.
-func (h *history) lastRejection() int64 {
-	if h == nil {
-		return noRejection
+// reject reports whether t, which was rejected, is to be replaced now. A token that was issued
+// after the last rejection replaced a rejected one: the first time that it is rejected itself, the
+// wait gets longer.
+func (h *history) reject(t *Token, now int64) bool {
+	if h.rejectedAt != noRejection && t.sent >= h.rejectedAt {
+		if !h.blamed {
+			h.blamed = true
+			h.wait = min(max(2*h.wait, minWait), maxWait)
+		}
+		// A rejection in the future is long ago: the clock was set back since.
+		if uint64(now-h.rejectedAt) < uint64(h.wait) {
+			return false
+		}
 	}
-	return h.rejectedAt
+	h.rejectedAt = now
+	return true
+}
+
+// clear lets the next rejection be the first.
+func (h *history) clear() {
+	if h != nil {
+		h.rejectedAt, h.wait, h.blamed = noRejection, 0, false
+	}
 }
 
 // aliveWith returns which tokens Looker may still accept, of those in h and t.
@@ -39,7 +70,7 @@ func (h *history) aliveWith(t *Token, now int64) []*Token {
 			}
 		}
 	}
-	if t.dead(now) {
+	if t.state == ended || t.dead(now) {
 		return alive
 	}
 	return append(alive, t)

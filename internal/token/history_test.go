@@ -7,13 +7,18 @@ import (
 	"weak"
 )
 
-const interval = 10 * time.Second
+// reject rejects the token, which must have this effect.
+func reject(t *testing.T, l *LRU, token *Token, now time.Duration, want bool) {
+	t.Helper()
+	if got := l.Reject(token.Key(), token.OAuth().AccessToken, at(now)); got != want {
+		t.Errorf("Reject returned %v", got)
+	}
+}
 
 // invalidate takes the token out of service, which must have this effect.
-func invalidate(t *testing.T, l *LRU, token *Token, now time.Duration, want bool) {
+func invalidate(t *testing.T, l *LRU, token *Token, want bool) {
 	t.Helper()
-	got := l.Invalidate(token.Key(), token.OAuth().AccessToken, interval, at(now))
-	if got != want {
+	if got := l.Invalidate(token.Key(), token.OAuth().AccessToken); got != want {
 		t.Errorf("Invalidate returned %v", got)
 	}
 }
@@ -23,7 +28,7 @@ func TestInvalidatedTokenIsNotServed(t *testing.T) {
 		l := NewLRU(1, 0)
 		token := put(t, l, issue(key, 0))
 		slot := l.Slot(key)
-		invalidate(t, l, token, 0, true)
+		invalidate(t, l, token, true)
 		if l.Fresh(slot, at(0)) != nil || l.Current(slot) != nil {
 			t.Error("it is served")
 		}
@@ -40,76 +45,126 @@ func TestInvalidatedTokenIsNotServed(t *testing.T) {
 func TestOnlyTheCurrentTokenIsInvalidated(t *testing.T) {
 	l := NewLRU(1, 0)
 	never := issue(user(1), 0)
-	invalidate(t, l, never, 0, false)
+	invalidate(t, l, never, false)
 	replaced := put(t, l, issue(user(1), 0))
 	token := put(t, l, issue(user(1), 0))
-	invalidate(t, l, never, 0, false)
-	invalidate(t, l, replaced, 0, false)
-	if l.Invalidate(user(2), token.OAuth().AccessToken, interval, at(0)) {
+	invalidate(t, l, never, false)
+	invalidate(t, l, replaced, false)
+	if l.Invalidate(user(2), token.OAuth().AccessToken) {
 		t.Error("a token was invalidated as another user's")
 	}
 	if token.Retired() {
 		t.Error("the current token is not served")
 	}
-	invalidate(t, l, token, 0, true)
-	invalidate(t, l, token, time.Hour, false) // a second time
+	invalidate(t, l, token, true)
+	invalidate(t, l, token, false) // a second time
 	l.Remove(user(1), at(0))
-	invalidate(t, l, token, time.Hour, false)
+	invalidate(t, l, token, false)
 }
 
-// A token that replaced an invalidated one a moment ago is not to blame.
-func TestReplacementIsNotInvalidatedWithinTheInterval(t *testing.T) {
+// Whatever rejects the replacement of a rejected token, too, will hardly take the next.
+func TestReplacementThatIsRejectedIsReplacedLater(t *testing.T) {
 	const rejected = time.Minute
 	for _, c := range []struct {
 		sent, now time.Duration
 		want      bool
 	}{
 		{rejected, rejected, false},
-		{rejected, rejected + interval - 1, false},
-		{rejected, rejected + interval, true},
-		{rejected + 1, rejected + interval - 1, false},
+		{rejected, rejected + minWait - 1, false},
+		{rejected, rejected + minWait, true},
+		{rejected + 1, rejected + minWait - 1, false},
 		{rejected - 1, rejected, true}, // it was issued before, so it may be to blame
 		{rejected, rejected - 1, true}, // the clock was set back: nobody knows how long ago it was
 	} {
 		l := NewLRU(1, 0)
-		invalidate(t, l, put(t, l, issue(user(1), 0)), rejected, true)
+		reject(t, l, put(t, l, issue(user(1), 0)), rejected, true)
 		token := put(t, l, issue(user(1), c.sent))
-		invalidate(t, l, token, c.now, c.want)
+		reject(t, l, token, c.now, c.want)
 		if token.Retired() != c.want {
 			t.Errorf("%+v: the token is retired: %v", c, token.Retired())
 		}
 	}
 }
 
-// What counts is when a token was last invalidated, not how many have replaced it since.
-func TestIntervalIsInheritedByEveryReplacement(t *testing.T) {
+// However many requests are rejected, the wait doubles with each replacement, up to ten minutes.
+func TestWaitDoublesOnceForEachReplacement(t *testing.T) {
 	l := NewLRU(1, 0)
-	invalidate(t, l, put(t, l, issue(user(1), 0)), 0, true)
-	put(t, l, issue(user(1), 0))
-	token := put(t, l, issue(user(1), 0))
-	invalidate(t, l, token, interval-1, false)
-	invalidate(t, l, token, interval, true)
-	token = put(t, l, issue(user(1), interval))
-	invalidate(t, l, token, 2*interval-1, false)
-	invalidate(t, l, token, 2*interval, true)
+	var now time.Duration
+	reject(t, l, put(t, l, issue(user(1), now)), now, true)
+	for _, wait := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
+		put(t, l, issue(user(1), now)) // a refresh is no way around it
+		token := put(t, l, issue(user(1), now))
+		for range 3 {
+			reject(t, l, token, now, false)
+		}
+		reject(t, l, token, now+wait*time.Second-1, false)
+		now += wait * time.Second
+		reject(t, l, token, now, true)
+	}
 }
 
-func TestNoIntervalInvalidatesAtOnce(t *testing.T) {
-	l := NewLRU(1, 0)
-	for range 3 {
+func TestRejectionAfterOneThatWasMendedIsTheFirst(t *testing.T) {
+	mend := map[string]func(*LRU, *Token){
+		"accepted":    func(l *LRU, t *Token) { l.Accept(t.Key(), t.OAuth().AccessToken) },
+		"invalidated": func(l *LRU, t *Token) { l.Invalidate(t.Key(), t.OAuth().AccessToken) },
+		"removed":     func(l *LRU, t *Token) { l.Remove(t.Key(), at(0)) },
+	}
+	for name, mend := range mend {
+		l := NewLRU(1, 0)
+		reject(t, l, put(t, l, issue(user(1), 0)), 0, true)
 		token := put(t, l, issue(user(1), 0))
-		if !l.Invalidate(user(1), token.OAuth().AccessToken, 0, at(0)) {
-			t.Error("Invalidate returned false")
+		reject(t, l, token, 0, false)
+		mend(l, token)
+		token = put(t, l, issue(user(1), 0))
+		reject(t, l, token, 0, true)
+		token = put(t, l, issue(user(1), 0))
+		reject(t, l, token, minWait-1, false)
+		reject(t, l, token, minWait, true)
+		if t.Failed() {
+			t.Fatal(name)
 		}
+	}
+}
+
+func TestOnlyTheCurrentTokenIsAccepted(t *testing.T) {
+	l := NewLRU(1, 0)
+	first := put(t, l, issue(user(1), 0))
+	reject(t, l, first, 0, true)
+	l.Accept(user(1), first.OAuth().AccessToken)
+	l.Accept(user(2), first.OAuth().AccessToken)
+	reject(t, l, put(t, l, issue(user(1), 0)), 0, false)
+}
+
+// Whoever ended it, it must not be ended once more.
+func TestTokenThatHasEndedAtLookerIsNotServedAndNotEnded(t *testing.T) {
+	for why, leave := range leave {
+		l := NewLRU(1, 0)
+		before := put(t, l, issue(user(1), 0))
+		token := put(t, l, issue(user(1), 0))
+		if !l.Retire(user(1), token.OAuth().AccessToken) {
+			t.Error("Retire returned false")
+		}
+		if l.Retire(user(1), token.OAuth().AccessToken) || token.Invalidated() ||
+			l.Current(l.Slot(user(1))) != nil || l.Fresh(l.Slot(user(1)), at(0)) != nil {
+			t.Error("it is served")
+		}
+		checkLeft(t, leave(l, 0), user(1), why, before)
+
+		l = NewLRU(1, 0)
+		token = put(t, l, issue(user(1), 0))
+		l.Retire(user(1), token.OAuth().AccessToken)
+		next := put(t, l, issue(user(1), 0))
+		reject(t, l, next, 0, true) // that was no rejection
+		checkLeft(t, leave(l, 0), user(1), why, next)
 	}
 }
 
 func TestIdentityThatCameBackHasNoPast(t *testing.T) {
 	l := NewLRU(1, 0)
-	invalidate(t, l, put(t, l, issue(user(1), 0)), 0, true)
+	invalidate(t, l, put(t, l, issue(user(1), 0)), true)
 	l.Remove(user(1), at(0))
 	token := put(t, l, issue(user(1), 0))
-	invalidate(t, l, token, 0, true)
+	invalidate(t, l, token, true)
 	checkLeft(t, l.Remove(user(1), at(0)), user(1), Removed, token)
 }
 
@@ -127,7 +182,7 @@ func TestAllThatIsAliveLeavesWithItsIdentity(t *testing.T) {
 		l := NewLRU(1, 0)
 		replaced := put(t, l, issue(user(1), 0))
 		rejected := put(t, l, issue(user(1), 0))
-		invalidate(t, l, rejected, 0, true)
+		invalidate(t, l, rejected, true)
 		last := put(t, l, issue(user(1), 0))
 		checkLeft(t, leave(l, 0), user(1), why, replaced, rejected, last)
 	}
@@ -139,7 +194,7 @@ func TestInvalidatedTokenStaysSoAsItLeaves(t *testing.T) {
 		l := NewLRU(1, 0)
 		replaced := put(t, l, issue(user(1), 0))
 		token := put(t, l, issue(user(1), 0))
-		invalidate(t, l, token, 0, true)
+		invalidate(t, l, token, true)
 		checkLeft(t, leave(l, 0), user(1), why, replaced, token)
 		if !token.Invalidated() || !token.Retired() || replaced.Invalidated() {
 			t.Error("the last one left otherwise than invalidated")

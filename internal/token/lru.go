@@ -163,36 +163,75 @@ func (l *LRU) evict(now int64) *Left {
 func (l *LRU) takeOut(t *Token, why Cause, now int64) *Left {
 	l.order.Remove(t)
 	l.tokens.remove(t)
+	left := &Left{t.Key(), t.history.aliveWith(t, now), why}
+	t.history = nil // which a Slot that is kept would keep in memory
 	if t.state == current {
 		t.retire(ended)
 	}
-	left := &Left{t.Key(), t.history.aliveWith(t, now), why}
-	t.history = nil // which a Slot that is kept would keep in memory
 	return left
 }
 
 // Invalidate takes the token out of service if it is the current one of this identity. It stays
 // until another one replaces it.
-//
-// It does not if that token was issued to replace one that was invalidated within the interval:
-// then it is not to blame.
-func (l *LRU) Invalidate(key Key, accessToken string, interval time.Duration, now int64) bool {
+func (l *LRU) Invalidate(key Key, accessToken string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.tokens.get(key)
-	if t == nil || t.state != current || !t.Is(accessToken) {
-		return false
-	}
-	last := t.history.lastRejection()
-	if t.sent >= last && uint64(now-last) < uint64(interval) {
+	t := l.current(key, accessToken)
+	if t == nil {
 		return false
 	}
 	t.retire(invalidated)
-	if t.history == nil {
-		t.history = &history{}
-	}
-	t.history.rejectedAt = now
+	t.history.clear()
 	return true
+}
+
+// Reject is Invalidate of a token that Looker has rejected. If that token came in place of another
+// rejected one, whatever rejects it will hardly take the next: so it is replaced, too, but later.
+func (l *LRU) Reject(key Key, accessToken string, now int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.current(key, accessToken)
+	if t == nil {
+		return false
+	}
+	if t.history == nil {
+		t.history = &history{rejectedAt: noRejection}
+	}
+	if !t.history.reject(t, now) {
+		return false
+	}
+	t.retire(invalidated)
+	return true
+}
+
+// Accept says that Looker took the token where it had rejected the one before.
+func (l *LRU) Accept(key Key, accessToken string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.current(key, accessToken); t != nil {
+		t.history.clear()
+	}
+}
+
+// Retire takes the token out of service, as it has been ended at Looker, if it is the current one.
+func (l *LRU) Retire(key Key, accessToken string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.current(key, accessToken)
+	if t == nil {
+		return false
+	}
+	t.retire(ended)
+	return true
+}
+
+// current returns the identity's token if it is this one, and served. mu is held.
+func (l *LRU) current(key Key, accessToken string) *Token {
+	t := l.tokens.get(key)
+	if t == nil || t.state != current || !t.Is(accessToken) {
+		return nil
+	}
+	return t
 }
 
 // Remove takes an identity out; nil if it is not in here.

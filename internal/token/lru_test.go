@@ -155,11 +155,11 @@ func TestCurrentTokenMayBeAgingOrExpired(t *testing.T) {
 func TestPutRefusesWhatWasThereBefore(t *testing.T) {
 	for how, leave := range map[string]func(l *LRU, found *Token){
 		"invalidated": func(l *LRU, found *Token) {
-			l.Invalidate(found.Key(), found.OAuth().AccessToken, 0, at(0))
+			l.Invalidate(found.Key(), found.OAuth().AccessToken)
 		},
 		"replaced": func(l *LRU, found *Token) { l.Put(issue(found.Key(), 0), at(0)) },
 		"invalidated and replaced": func(l *LRU, found *Token) {
-			l.Invalidate(found.Key(), found.OAuth().AccessToken, 0, at(0))
+			l.Invalidate(found.Key(), found.OAuth().AccessToken)
 			l.Put(issue(found.Key(), 0), at(0))
 		},
 		"evicted":     func(l *LRU, _ *Token) { l.Put(issue(user(2), 0), at(0)) },

@@ -18,8 +18,11 @@ type model struct {
 type modelID struct {
 	tokens      []*Token // the current one last
 	rejected    bool     // the current one
+	ended       bool     // the current one, by somebody else
 	rejectedAt  time.Duration
 	hasRejected bool
+	wait        time.Duration
+	waitOf      *Token // the last one that has made wait longer
 }
 
 func (m *model) use(key Key) {
@@ -31,7 +34,7 @@ func (m *model) use(key Key) {
 
 // leave takes an identity out, and returns what has to be ended.
 func (m *model) leave(key Key, now time.Duration) []*Token {
-	tokens := m.ids[key].tokens
+	tokens := m.ids[key].toEnd()
 	delete(m.ids, key)
 	m.use(key)
 	return slices.DeleteFunc(tokens, func(t *Token) bool { return !alive(t, now) })
@@ -50,24 +53,66 @@ func (m *model) put(t *Token) (evicted Key) {
 		}
 		m.ids[key] = &modelID{}
 	}
-	m.ids[key].tokens = append(m.ids[key].tokens, t)
-	m.ids[key].rejected = false
+	id := m.ids[key]
+	id.tokens = append(id.toEnd(), t)
+	id.rejected, id.ended = false, false
 	m.use(key)
 	return evicted
 }
 
-func (m *model) invalidate(key Key, now time.Duration) bool {
+func (m *model) invalidate(key Key) bool {
 	id := m.ids[key]
-	if id == nil || id.rejected {
+	if !id.served() {
+		return false
+	}
+	id.rejected, id.hasRejected, id.wait = true, false, 0
+	return true
+}
+
+func (m *model) reject(key Key, now time.Duration) bool {
+	id := m.ids[key]
+	if !id.served() {
 		return false
 	}
 	sent := time.Duration(id.current().Sent() - at(0))
 	since := now - id.rejectedAt
-	if id.hasRejected && sent >= id.rejectedAt && since >= 0 && since < interval {
-		return false
+	if id.hasRejected && sent >= id.rejectedAt {
+		if id.waitOf != id.current() {
+			id.wait = max(10*time.Second, min(2*id.wait, 10*time.Minute))
+			id.waitOf = id.current()
+		}
+		if since >= 0 && since < id.wait {
+			return false
+		}
 	}
 	id.rejected, id.hasRejected, id.rejectedAt = true, true, now
 	return true
+}
+
+func (m *model) accept(key Key) {
+	if id := m.ids[key]; id.served() {
+		id.hasRejected, id.wait, id.waitOf = false, 0, nil
+	}
+}
+
+func (m *model) retire(key Key) bool {
+	id := m.ids[key]
+	if !id.served() {
+		return false
+	}
+	id.ended = true
+	return true
+}
+
+// served reports whether there is a token that is.
+func (id *modelID) served() bool { return id != nil && !id.rejected && !id.ended }
+
+// toEnd returns all tokens but the current one if that has ended.
+func (id *modelID) toEnd() []*Token {
+	if id.ended {
+		return id.tokens[:len(id.tokens)-1]
+	}
+	return id.tokens
 }
 
 func (id *modelID) current() *Token { return id.tokens[len(id.tokens)-1] }
@@ -85,7 +130,7 @@ func (m *model) check(t *testing.T, l *LRU, key Key, now time.Duration) {
 	if got != id.current() {
 		t.Fatalf("%v has %v, want %v", key, got, id.current())
 	}
-	if got.Invalidated() != id.rejected || got.Retired() != id.rejected {
+	if got.Invalidated() != id.rejected || got.Retired() == id.served() {
 		t.Fatalf("%v's token is invalidated: %v", key, got.Invalidated())
 	}
 	for _, old := range id.tokens[:len(id.tokens)-1] {
@@ -103,7 +148,7 @@ func TestLRUIsLikeItsModel(t *testing.T) {
 		keys := append(collide(l.tokens, 10), service())
 		var now time.Duration
 		for range 300 {
-			// Seconds for the interval, an hour for tokens to die, and back.
+			// Seconds for the wait, an hour for tokens to die, and back.
 			now += []time.Duration{0, 3 * time.Second, time.Hour, -time.Second}[random.IntN(4)]
 			step(t, random, l, m, keys, now)
 			for _, key := range keys {
@@ -141,7 +186,7 @@ func step(
 			break
 		}
 		token := id.tokens[random.IntN(len(id.tokens))]
-		current := token == id.current() && !id.rejected
+		current := token == id.current() && id.served()
 		if left, ok := l.Put(token, at(now)); ok != current || left != nil {
 			t.Fatalf("Put returned %v, %v, want nil, %v", left, ok, current)
 		}
@@ -150,7 +195,7 @@ func step(
 		}
 	case 2:
 		var want *Token
-		if id != nil && !id.rejected {
+		if id.served() {
 			want = id.current()
 		}
 		if got := l.Current(l.Slot(key)); got != want {
@@ -158,13 +203,8 @@ func step(
 		}
 		m.use(key)
 	case 3, 4:
-		name := ""
 		if id != nil {
-			name = id.current().OAuth().AccessToken
-		}
-		want := m.invalidate(key, now)
-		if got := l.Invalidate(key, name, interval, at(now)); got != want {
-			t.Fatalf("Invalidate returned %v", got)
+			stepRejection(t, random, l, m, id.current(), now)
 		}
 	case 5:
 		if left := l.Remove(key, at(now)); id != nil {
@@ -182,5 +222,33 @@ func step(
 		if len(m.used) > 0 {
 			t.Fatalf("%v did not leave", m.used)
 		}
+	}
+}
+
+// stepRejection does what a request may do to the identity's last token.
+func stepRejection(
+	t *testing.T, random *rand.Rand, l *LRU, m *model, token *Token, now time.Duration,
+) {
+	t.Helper()
+	key, name := token.Key(), token.OAuth().AccessToken
+	switch random.IntN(8) {
+	default:
+		want := m.reject(key, now)
+		if got := l.Reject(key, name, at(now)); got != want {
+			t.Fatalf("Reject returned %v", got)
+		}
+	case 0:
+		want := m.invalidate(key)
+		if got := l.Invalidate(key, name); got != want {
+			t.Fatalf("Invalidate returned %v", got)
+		}
+	case 1:
+		want := m.retire(key)
+		if got := l.Retire(key, name); got != want {
+			t.Fatalf("Retire returned %v", got)
+		}
+	case 2:
+		m.accept(key)
+		l.Accept(key, name)
 	}
 }

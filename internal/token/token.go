@@ -27,7 +27,7 @@ const (
 	issued      state = iota // not in an LRU yet
 	current                  // served
 	invalidated              // not served any more: in the LRU until another one replaces it
-	ended                    // was replaced, or left the LRU while it was current
+	ended                    // was replaced, or left the LRU, or was ended at Looker
 )
 
 // Token is one of Looker's tokens. Times are nanoseconds, since 1970 by the wall clock where they

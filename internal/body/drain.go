@@ -1,0 +1,85 @@
+package body
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	drainTime = time.Second
+	maxDrain  = 64 << 10 // bytes
+)
+
+// Drain reads the response to its end and closes it, so that others can have its connection. What
+// was read stays its body. It waits for a second at most, and for 64 KiB: a body that goes on ends
+// in [io.ErrUnexpectedEOF] then.
+func Drain(ctx context.Context, clock Clock, resp *http.Response) {
+	if resp.Body == nil { // which a test's base may leave out
+		return
+	}
+	d := &drained{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.read(resp.Body)
+	}()
+	select {
+	case <-done:
+	case <-clock.After(drainTime):
+	case <-ctx.Done():
+	}
+	resp.Body.Close()
+	resp.Body = d.rest()
+}
+
+// drained is what was read of a body, be it that a Read is still under way.
+type drained struct {
+	mu   sync.Mutex // guards what is below
+	text []byte
+	end  error // why there is no more; nil if that is not known
+}
+
+func (d *drained) read(body io.Reader) {
+	chunk := make([]byte, 4<<10)
+	for total := 0; total <= maxDrain; {
+		n, err := body.Read(chunk)
+		total += n
+		d.mu.Lock()
+		d.text, d.end = append(d.text, chunk[:n]...), err
+		d.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// rest returns what was read until now as a body.
+func (d *drained) rest() io.ReadCloser {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	end := d.end
+	if end == nil {
+		end = io.ErrUnexpectedEOF
+	}
+	return &ended{bytes.NewReader(d.text), end}
+}
+
+// ended is a body that was read, and ends as that did.
+type ended struct {
+	text *bytes.Reader
+	end  error
+}
+
+func (e *ended) Read(p []byte) (int, error) {
+	n, err := e.text.Read(p)
+	if err == io.EOF {
+		err = e.end
+	}
+	return n, err
+}
+
+func (e *ended) Close() error { return nil }
