@@ -50,6 +50,57 @@ func TestAfterLoginThatTakesTooLongSaysSo(t *testing.T) {
 	})
 }
 
+// Code that ignores its context, or waits for itself, holds up nobody for longer.
+func TestAfterLoginThatHangsIsGivenUp(t *testing.T) {
+	for name, hang := range map[string]func(*lookerauth.Cache, lookerauth.Identity){
+		"sleeps": func(*lookerauth.Cache, lookerauth.Identity) { time.Sleep(time.Hour) },
+		"asks for the same identity": func(cache *lookerauth.Cache, who lookerauth.Identity) {
+			_, _ = cache.As(who).Token()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				var cache *lookerauth.Cache
+				afterLogin := func(_ context.Context, login lookerauth.Login) error {
+					if login.UserID == "789" {
+						hang(cache, login.Identity)
+					}
+					return nil
+				}
+				timeout := loginTimeout(10 * time.Second)
+				cache = newCache(t, looker, withAfterLogin(afterLogin), timeout)
+				before := time.Now()
+				_, err := cache.User("789").Token()
+				checkError(t, err, context.DeadlineExceeded)
+				if took := time.Since(before); took >= 11*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				accessToken(t, cache.User("790"))
+				time.Sleep(time.Hour)
+				if n := looker.Alive()["789"]; n != 0 {
+					t.Errorf("%d tokens that nobody has are alive", n)
+				}
+			})
+		})
+	}
+}
+
+func TestCloseEndsWithItsContextWhileAfterLoginHangs(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		hanging := afterLogin(func() error { time.Sleep(time.Hour); return nil })
+		cache := newCache(t, looker, hanging)
+		inService := tokenInBackground(cache.ServiceAccount())
+		time.Sleep(time.Minute)
+		<-inService
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		before := time.Now()
+		checkError(t, cache.Close(ctx), context.DeadlineExceeded)
+		checkTook(t, before, time.Second)
+		time.Sleep(time.Hour)
+	})
+}
+
 func TestAfterLoginsClientNeverLogsIn(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		afterLogin := func(_ context.Context, login lookerauth.Login) error {

@@ -62,7 +62,7 @@ var packages = []struct {
 		[]string{"internal/token"}},
 	{"internal/token", "one token, its times; the LRU, and every change of a token's state", nil},
 	{"internal/queue", "whose turn it is: slots, pauses; holding down who has failed", nil},
-	{"internal/body", "bodies that are sent twice, or read ahead: waited for, closed, had anew", nil},
+	{"internal/body", "bodies that are sent twice, or read ahead: waited for, closed", nil},
 	{"internal/origin", "whether a request stays where tokens may go", nil},
 	{"internal/seal", "encryption of stored values, bound to their name; several keys", nil},
 	{"internal/guard", "running code of the user's: bounded, recovered, in the background", nil},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -112,8 +111,14 @@ func (e *CallError) Unwrap() error { return e.Err }
 
 // Timeout reports whether the call failed because it took too long, as a [net.Error] does.
 func (e *CallError) Timeout() bool {
-	var cause net.Error
+	var cause interface{ Timeout() bool }
 	return errors.As(e.Err, &cause) && cause.Timeout()
+}
+
+// Is makes every time-out a [context.DeadlineExceeded], whoever's it is: LoginTimeout's or a
+// transport's.
+func (e *CallError) Is(target error) bool {
+	return target == context.DeadlineExceeded && e.Timeout()
 }
 
 // permanent reports whether the same call would be refused until somebody changes something.

@@ -1,6 +1,9 @@
 package lookerauth_test
 
 import (
+	"context"
+	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -169,4 +172,87 @@ func TestLongMessageIsCutBetweenCharacters(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
+}
+
+// late is the error of a base that has a time-out of its own.
+type late struct{ error }
+
+func (late) Timeout() bool   { return true }
+func (late) Temporary() bool { return true }
+
+func TestTimeoutIsOneForNetErrorAndForContext(t *testing.T) {
+	hang := func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	failing := func(text string) roundTripper {
+		return func(*http.Request) (*http.Response, error) { return nil, late{errors.New(text)} }
+	}
+	for name, base := range map[string]roundTripper{
+		"LoginTimeout":                        hang,
+		"the base's":                          failing("slow"),
+		"the base's, which quotes the secret": failing("slow: " + testSecret),
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				for _, who := range []lookerauth.Identity{
+					lookerauth.ServiceAccount(), lookerauth.User("789"),
+				} {
+					key := withKey(testID, testSecret)
+					source := newCache(t, looker, key, withTransport(base)).As(who)
+					_, err := source.Client().Get(looker.URL + looks)
+					var netError net.Error
+					if !errors.As(err, &netError) || !netError.Timeout() {
+						t.Errorf("%v: net.Error sees no time-out in %v", who, err)
+					}
+					checkError(t, err, context.DeadlineExceeded)
+					failsWith(t, source, context.DeadlineExceeded) // held down
+				}
+			})
+		})
+	}
+}
+
+func TestRefusalIsNoTimeout(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		looker.SetKey("another", "key")
+		_, err := newCache(t, looker, withKey(testID, testSecret)).User("789").Token()
+		if callError(t, err).Timeout() || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v is a time-out", err)
+		}
+	})
+}
+
+func TestLoginThatFailsUnderARemovedVersionSaysSo(t *testing.T) {
+	const hint = "gone since Looker 23.18: leave APIVersion empty"
+	for _, test := range []struct {
+		version string
+		op      lookertest.Op
+		status  int
+		want    bool
+	}{
+		{"3.0", lookertest.OpLogin, 404, true},
+		{"3.1", lookertest.OpLogin, 401, true},
+		{"3.1", lookertest.OpLoginUser, 404, true},
+		{"3.1", lookertest.OpLoginUser, 400, true},
+		{"3.1", lookertest.OpLogin, 503, false},
+		{"3.1", lookertest.OpLogin, 429, false},
+		{"4.0", lookertest.OpLogin, 404, false},
+		{"", lookertest.OpLogin, 404, false},
+	} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			failing(looker, test.op, answered(test.status))
+			_, err := newCache(t, looker, withAPIVersion(test.version)).User("789").Token()
+			if got := strings.Contains(err.Error(), hint); got != test.want {
+				t.Errorf("%+v: %v", test, err)
+			}
+			meaning := lookerauth.ErrBadAPIKey
+			if test.op == lookertest.OpLoginUser {
+				meaning = lookerauth.ErrUserNotFound
+			}
+			if test.status == http.StatusNotFound {
+				checkError(t, err, meaning)
+			}
+		})
+	}
 }

@@ -53,10 +53,20 @@ func (s *sender) send(
 		return nil, errActsAsOther
 	}
 	if resp != nil {
-		// The caller's own request, which tells no token to those who log the response.
-		resp.Request = req
+		resp.Request = shown(req)
 	}
 	return resp, err
+}
+
+// shown returns the request that a response shows: the caller's own, as ours would tell the token
+// to those who log responses. If an Authorization was replaced, it shows that.
+func shown(req *http.Request) *http.Request {
+	if req.Header.Get("Authorization") == "" {
+		return req
+	}
+	shown := *req
+	shown.Header = cloneHeader(req.Header, "[replaced]", nil)
+	return &shown
 }
 
 // outgoing is a copy of a request, in one allocation with room for the values of its header.

@@ -125,8 +125,10 @@ func TestCallersRequestIsNotTouched(t *testing.T) {
 		if req.Body != before.Body || req.URL != before.URL || req.Context() != before.Context() {
 			t.Error("the caller's request was changed")
 		}
-		if resp.Request != req {
-			t.Error("the response's request is not the caller's")
+		shown := resp.Request.Header
+		if resp.Request.URL != req.URL || shown.Get("Authorization") != "[replaced]" ||
+			shown[lowerCase] != nil || shown.Get("X-Two") != "a" {
+			t.Errorf("the response says that the request had the header %v", shown)
 		}
 		values := sent["Authorization"]
 		if len(values) != 1 || !strings.HasPrefix(values[0], "token ") || sent[lowerCase] != nil {
@@ -134,6 +136,20 @@ func TestCallersRequestIsNotTouched(t *testing.T) {
 		}
 		if _, ok := sent["X-Nil"]; !ok {
 			t.Error("a nil header was lost, which tells net/http not to set it")
+		}
+	})
+}
+
+func TestResponseShowsTheCallersRequest(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		req, _ := http.NewRequest(http.MethodGet, looker.URL+looks, nil)
+		resp, err := newCache(t, looker).User("789").Transport(nil).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.Request != req {
+			t.Errorf("it shows %v", resp.Request)
 		}
 	})
 }

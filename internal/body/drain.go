@@ -18,21 +18,22 @@ const (
 // was read stays its body. It waits for a second at most, and for 64 KiB: a body that goes on ends
 // in [io.ErrUnexpectedEOF] then.
 func Drain(ctx context.Context, clock Clock, resp *http.Response) {
-	if resp.Body == nil { // which a test's base may leave out
+	body := resp.Body
+	if body == nil { // which a test's base may leave out
 		return
 	}
 	d := &drained{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		d.read(resp.Body)
+		d.read(body)
 	}()
 	select {
 	case <-done:
 	case <-clock.After(drainTime):
 	case <-ctx.Done():
 	}
-	resp.Body.Close()
+	body.Close()
 	resp.Body = d.rest()
 }
 

@@ -67,7 +67,8 @@ func TestBoundedGivesUpCodeThatHangsPastItsContext(t *testing.T) {
 			time.Sleep(time.Hour)
 			return 1, theirs
 		}, func(value int, err error) { late = append(late, value, err, time.Since(begin)) })
-		if took := time.Since(begin); got != 0 || err != errOurs || took >= time.Minute+time.Second {
+		took := time.Since(begin)
+		if got != 0 || err != errOurs || took >= time.Minute+time.Second {
 			t.Errorf("got %v, %v after %v", got, err, took)
 		}
 		background.Wait() // which is what Close does

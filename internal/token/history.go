@@ -19,7 +19,7 @@ const noRejection = math.MinInt64
 
 // An endpoint that answers 401 whatever the token is must not cause a storm of logins.
 const (
-	minWait = 10 * time.Second // after the first replacement that was rejected, too; then it doubles
+	minWait = 10 * time.Second // after the first replacement that was rejected, too; then doubled
 	maxWait = 10 * time.Minute
 )
 

@@ -1,0 +1,113 @@
+package body_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/body"
+)
+
+const maxDrain = 64 << 10
+
+// stream is a body that blocks at its end until it is closed.
+type stream struct {
+	io.Reader
+	closed chan struct{}
+}
+
+func newStream(text string) *stream { return &stream{strings.NewReader(text), make(chan struct{})} }
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err == io.EOF {
+		<-s.closed
+		err = errors.New("read after Close")
+	}
+	return n, err
+}
+
+func (s *stream) Close() error { close(s.closed); return nil }
+
+// checkDrained drains a response with this body, and looks at what is left.
+func checkDrained(
+	t *testing.T, ctx context.Context, from io.ReadCloser, took time.Duration,
+	want string, end error,
+) {
+	t.Helper()
+	before := time.Now()
+	resp := &http.Response{Body: from}
+	body.Drain(ctx, bubble{}, resp)
+	if got := time.Since(before); got != took {
+		t.Errorf("it took %v, want %v", got, took)
+	}
+	got, err := io.ReadAll(resp.Body)
+	if string(got) != want || !errors.Is(err, end) {
+		t.Errorf("%d bytes are left, and %v, want %d, and %v", len(got), err, len(want), end)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDrainedBodyIsStillThere(t *testing.T) {
+	for _, n := range []int{0, 1, 4096, 5000, maxDrain} {
+		synctest.Test(t, func(t *testing.T) {
+			text := strings.Repeat("x", n)
+			from := &slow{Reader: strings.NewReader(text)}
+			checkDrained(t, t.Context(), from, 0, text, nil)
+			if len(from.closed) != 1 {
+				t.Errorf("it was closed %d times", len(from.closed))
+			}
+		})
+	}
+}
+
+func TestBodyThatGoesOnIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := newStream("Requires")
+		checkDrained(t, t.Context(), from, time.Second, "Requires", io.ErrUnexpectedEOF)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		checkDrained(t, ctx, newStream("Requires"), time.Second/2, "Requires", io.ErrUnexpectedEOF)
+	})
+}
+
+func TestLargeBodyIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := &slow{Reader: strings.NewReader(strings.Repeat("x", 10*maxDrain))}
+		resp := &http.Response{Body: from}
+		body.Drain(t.Context(), bubble{}, resp)
+		got, err := io.ReadAll(resp.Body)
+		if len(got) < maxDrain || len(got) > maxDrain+4096 || err != io.ErrUnexpectedEOF {
+			t.Errorf("%d bytes are left, and %v", len(got), err)
+		}
+		if len(from.closed) != 1 {
+			t.Error("it was not closed")
+		}
+	})
+}
+
+func TestErrorOfADrainedBodyIsStillThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("connection reset")
+		from := io.MultiReader(strings.NewReader("Requires"), iotest.ErrReader(broken))
+		checkDrained(t, t.Context(), io.NopCloser(from), 0, "Requires", broken)
+	})
+}
+
+func TestNoBodyIsDrained(t *testing.T) {
+	resp := &http.Response{}
+	body.Drain(t.Context(), bubble{}, resp)
+	if resp.Body != nil {
+		t.Errorf("it has the body %v", resp.Body)
+	}
+}
