@@ -38,10 +38,11 @@ var (
 	ErrNotLooker = errors.New("the answer did not come from a Looker API: check the base URL " +
 		"(the API of a self-hosted Looker has a port of its own, usually 19999)")
 
-	// ErrInvalidIdentity: nobody can have this user id. It is "", "." or "..", has a control
-	// character, or is longer than 255 bytes. No call is made.
-	ErrInvalidIdentity = errors.New("invalid user id: it must have 1 to 255 bytes, " +
-		`no control character, and not be "." or ".."`)
+	// ErrInvalidIdentity: nobody can have this user id. A gateway between may decode the path of a
+	// call, and would make another one of an id with a slash, say. No call is made.
+	ErrInvalidIdentity = errors.New("invalid user id: it must have 1 to 255 bytes, all of them " +
+		"ASCII letters, digits, -, _, ., :, @ or spaces, no space at an end, " +
+		`and not be "." or ".."`)
 
 	// ErrNoIdentity: nobody was named. A request went through [Cache.Transport], and its context
 	// names no identity; or the zero [Identity] was used.

@@ -148,7 +148,7 @@ func TestInstancesKeysAndKindsOfTokenDoNotMix(t *testing.T) {
 		} {
 			cache := newCache(t, looker, withStore(store), change, withTransport(answerLogins()))
 			accessToken(t, cache.User("789"))
-			accessToken(t, cache.User(`789" "`))
+			accessToken(t, cache.User("789 4.0"))
 			store.checkSize(t, 3*(i+1))
 		}
 		// Another spelling of the base URL is no other instance.

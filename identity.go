@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"unicode"
 
 	"github.com/lookerauth/lookerauth/internal/token"
 )
@@ -16,8 +15,8 @@ type Identity struct{ key token.Key }
 // ServiceAccount returns the [Identity] of the API key itself.
 func ServiceAccount() Identity { return Identity{token.Key{Kind: token.ServiceAccount}} }
 
-// User returns the [Identity] of the user to whom Looker gave this id. Any id makes one; using one
-// that cannot be a user's is [ErrInvalidIdentity].
+// User returns the [Identity] of the user to whom Looker gave this id. Any id makes one. Using one
+// that cannot be a user's is [ErrInvalidIdentity], which says what an id may have.
 func User(id string) Identity { return Identity{token.Key{ID: id, Kind: token.User}} }
 
 // String returns "service_account", "user:" and the id, or "nobody". Two identities never have the
@@ -36,19 +35,22 @@ func (i Identity) userID() string { return i.key.ID }
 
 func (i Identity) isUser() bool { return i.key.Kind == token.User }
 
-const maxUserID = 255 // bytes
+const (
+	maxUserID    = 255 // bytes
+	userIDLetter = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:@ "
+)
 
-// isValid reports whether somebody can be this: the id can be sent as one segment of a path, and
-// names no other endpoint.
+// isValid reports whether somebody can be this: the id is one segment of a path, and stays the same
+// one for a gateway that decodes it before it looks.
 func (i Identity) isValid() bool {
 	id := i.key.ID
 	switch {
 	case !i.isUser():
 		return i != Identity{}
-	case id == "", id == ".", id == "..", len(id) > maxUserID:
+	case id == "", id == ".", id == "..", len(id) > maxUserID, id != strings.Trim(id, " "):
 		return false
 	}
-	return !strings.ContainsFunc(id, unicode.IsControl)
+	return strings.Trim(id, userIDLetter) == ""
 }
 
 // identityKey is the context key of an [Identity].

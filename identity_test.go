@@ -88,6 +88,34 @@ func TestContextNamesAnIdentity(t *testing.T) {
 	}
 }
 
+// A gateway that decodes the path of a login could be led to another endpoint by any other id.
+func TestOnlyAnIDThatNoGatewayTakesForAnythingElseIsAUsers(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		for b := range 256 {
+			userID := "7" + string([]byte{byte(b)}) + "9"
+			if strings.Contains(letters+strings.ToUpper(letters)+"0123456789-_.:@ ", userID[1:2]) {
+				accessToken(t, cache.User(userID))
+			} else {
+				failsWith(t, cache.User(userID), lookerauth.ErrInvalidIdentity)
+			}
+		}
+		calls := len(looker.Requests())
+		for _, userID := range []string{
+			"../users", "789/../790", "..%2fusers", "%2e%2e", `..\users`, "..;/users",
+			" ", " 1", "1 ", " .", ". ", ".. ", " ..", "1\u00a0", "ü", "\u202e1", "１", "．．", "／",
+			strings.Repeat("x", 256),
+		} {
+			failsWith(t, cache.User(userID), lookerauth.ErrInvalidIdentity)
+		}
+		if made := len(looker.Requests()) - calls; made != 0 {
+			t.Errorf("%d calls for ids that are nobody's", made)
+		}
+	})
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyz"
+
 func TestUsingNobodyIsAnError(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
