@@ -50,9 +50,9 @@ var (
 		"in a request's context with WithUser or WithServiceAccount")
 
 	// ErrForeignOrigin: a request was made straight to a place that is not below
-	// [Config.BaseURL]. It was not sent.
-	ErrForeignOrigin = errors.New("the request leads away from the base URL, and was not sent: " +
-		"use another http.Client for other hosts")
+	// [Config.BaseURL]: by its URL, by its path as some server or proxy might read it, or by its
+	// Host header, as the error around this one says. It was not sent.
+	ErrForeignOrigin = errors.New("the request leads away from the base URL, and was not sent")
 
 	// ErrClosed: the Cache was closed.
 	ErrClosed = errors.New("the cache is closed: close it only when nothing uses it any more")

@@ -3,6 +3,7 @@ package lookerauth_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 
 		{prefixed, "https://looker.example/bi/50%25", "", true},
 		{prefixed, "https://looker.example/bi/%252g/x", "", true},
+		{prefixed, "https://looker.example/bi/J%C3%B6rg%20%F0%9F%99%82/100%25", "", true},
 
 		{root, "http://looker.example/", "", false},
 		{prefixed, "https://looker.example/bi/%25zz%252e%252e/%252e%252e/x", "", false},
@@ -61,6 +63,8 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 		{prefixed, "https://looker.example/bi/%2e%2e%2fadmin", "", false},
 		{prefixed, `https://looker.example/bi/..%5cadmin`, "", false},
 		{prefixed, "https://looker.example/bi/..;x/admin", "", false},
+		{prefixed, "https://looker.example/bi/..%00/admin", "", false},
+		{prefixed, "https://looker.example/bi/%c0%ae%c0%ae/admin", "", false},
 		{prefixed, "https://looker.example/%62i/x", "", false},
 	} {
 		t.Run(test.base+" "+test.request+" "+test.host, func(t *testing.T) {
@@ -89,6 +93,50 @@ func TestTokenNeverReachesAnotherOrigin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A reverse proxy with a Director passes the Host header on that its own caller sent.
+func TestForeignHostHeaderIsNamed(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		target := must(url.Parse(looker.URL))
+		var failed error
+		proxy := httputil.NewSingleHostReverseProxy(target)
+		proxy.Transport = newCache(t, looker).User("789").Transport(nil)
+		proxy.ErrorHandler = func(_ http.ResponseWriter, _ *http.Request, err error) {
+			failed = err
+		}
+		visit := httptest.NewRequest(http.MethodGet, "http://www.example"+looks, nil)
+		proxy.ServeHTTP(httptest.NewRecorder(), visit)
+		checkError(t, failed, lookerauth.ErrForeignOrigin)
+		checkSentence(t, failed, "the request leads away from the base URL, and was not sent: "+
+			`its Host header is "www.example", which a server may go by: set Request.Host to "" `+
+			"(httputil.ReverseProxy keeps the caller's, unless it has Rewrite with SetURL)")
+		checkCalls(t, looker, 0, 0)
+
+		// As the error says.
+		proxy = &httputil.ReverseProxy{
+			Transport: proxy.Transport,
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		}
+		answer := httptest.NewRecorder()
+		proxy.ServeHTTP(answer, visit)
+		if answer.Code != http.StatusOK {
+			t.Errorf("got %d", answer.Code)
+		}
+	})
+}
+
+func TestForeignPathIsExplained(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, withBaseURL(looker.URL+"/bi"))
+		for _, path := range []string{"/", "/bi/../x", "/bi/%252e%2500/x"} {
+			req := must(http.NewRequest(http.MethodGet, looker.URL+path, nil))
+			_, err := cache.User("789").Transport(nil).RoundTrip(req)
+			checkSentence(t, err, "the request leads away from the base URL, and was not sent: "+
+				"its path is not plainly below the base URL's: begin it with that and a slash, "+
+				"without . and .. as segments, and encode it once")
+		}
+	})
 }
 
 func TestURLsThatDoNotEndAtTheHostAreRefused(t *testing.T) {

@@ -108,7 +108,21 @@ func (s *sender) admit(req *http.Request) (withToken bool, err error) {
 	if req.Response != nil {
 		return false, nil
 	}
-	return false, fmt.Errorf("lookerauth: %w", ErrForeignOrigin)
+	return false, fmt.Errorf("lookerauth: %w: %s", ErrForeignOrigin, s.whyForeign(req))
+}
+
+// whyForeign says what of the request leads away from the base URL, and what to do.
+func (s *sender) whyForeign(req *http.Request) string {
+	switch s.origin.Strays(req) {
+	case origin.HostHeader:
+		const fix = "its Host header is %q, which a server may go by: set Request.Host to \"\" " +
+			"(httputil.ReverseProxy keeps the caller's, unless it has Rewrite with SetURL)"
+		return fmt.Sprintf(fix, req.Host)
+	case origin.Path:
+		return "its path is not plainly below the base URL's: begin it with that and a slash, " +
+			"without . and .. as segments, and encode it once"
+	}
+	return "use another http.Client for other hosts"
 }
 
 // withoutToken ends a request that must not have a token: with err, or by sending it on as it is if

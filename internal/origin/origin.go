@@ -33,7 +33,7 @@ func (o Origin) String() string { return o.scheme + "://" + o.host + ":" + o.por
 // Whoever sent a request back here from elsewhere is not Looker.
 func (o *Origin) Covers(req *http.Request) bool {
 	for {
-		if !o.covers(req) {
+		if o.Strays(req) != Nothing {
 			return false
 		}
 		if req.Response == nil || req.Response.Request == nil {
@@ -43,31 +43,45 @@ func (o *Origin) Covers(req *http.Request) bool {
 	}
 }
 
-// covers reports whether the request leads below the origin, by all that a server or a proxy
-// might look at.
-func (o *Origin) covers(req *http.Request) bool {
+// Part is what of a request leads away from an [Origin].
+type Part int
+
+// The parts of a request.
+const (
+	Nothing    Part = iota
+	URL             // its scheme, host or port; or it has none, or is opaque
+	HostHeader      // Request.Host, while the URL is fine
+	Path            // not below the prefix, or perhaps not to each server or proxy on the way
+)
+
+// Strays returns the first part of the request that leads away from the origin, by all that a
+// server or a proxy might look at.
+func (o *Origin) Strays(req *http.Request) Part {
 	u := req.URL
 	if u == nil || u.Opaque != "" || !o.isAt(u.Host) {
-		return false
+		return URL
 	}
 	if u.Scheme != o.scheme && lower(u.Scheme) != o.scheme {
-		return false
+		return URL
 	}
 	if req.Host != "" && req.Host != u.Host && !o.isAt(req.Host) {
-		return false
+		return HostHeader
 	}
 	if o.prefix == "" && u.RawPath == "" && strings.HasPrefix(u.Path, "/") {
-		return true // as nearly all do
+		return Nothing // as with nearly all
 	}
 	path := u.EscapedPath()
 	if path != "" && path[0] != '/' {
-		return false // a proxy would get one word of the host and this
+		return Path // a proxy would get one word of the host and this
 	}
 	if o.prefix == "" {
-		return true
+		return Nothing
 	}
 	rest, ok := strings.CutPrefix(path, o.prefix)
-	return ok && (rest == "" || rest[0] == '/') && !HasDotSegment(rest)
+	if !ok || rest != "" && rest[0] != '/' || HasDotSegment(rest) {
+		return Path
+	}
+	return Nothing
 }
 
 // isAt reports whether host, which may have a port, is the origin's.

@@ -133,6 +133,32 @@ func TestOriginCoversPathsBelowItsPrefix(t *testing.T) {
 	}
 }
 
+func TestOriginSaysWhatLeadsAway(t *testing.T) {
+	o := origin.New("https://looker.example/bi")
+	for _, test := range []struct {
+		url, host string
+		want      origin.Part
+	}{
+		{"https://looker.example/bi", "", origin.Nothing},
+		{"https://looker.example/bi", "LOOKER.example:443", origin.Nothing},
+		{"https://evil.example/bi", "", origin.URL},
+		{"https://evil.example/bi", "looker.example", origin.URL},
+		{"https://looker.example:444/bi", "", origin.URL},
+		{"http://looker.example/bi", "", origin.URL},
+		{"https:looker.example/bi", "", origin.URL},
+		{"https://looker.example/bi", "www.example", origin.HostHeader},
+		{"https://looker.example/x", "www.example", origin.HostHeader},
+		{"https://looker.example/x", "", origin.Path},
+		{"https://looker.example/bi/%2e./x", "", origin.Path},
+	} {
+		req := request(t, test.url)
+		req.Host = test.host
+		if got := o.Strays(req); got != test.want {
+			t.Errorf("%s (Host: %s): %v, want %v", test.url, test.host, got, test.want)
+		}
+	}
+}
+
 // What counts is the path that goes on the wire, not how the URL was put together.
 func TestOriginGoesByThePathOnTheWire(t *testing.T) {
 	o := origin.New("https://looker.example/bi")
