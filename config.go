@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/benbjohnson/clock"
 
@@ -210,6 +211,9 @@ func (cfg Config) validateBaseURL() error {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return errors.New("has a bad port: use 1 to 65535, or none for the scheme's own")
 		}
+	}
+	if strings.ContainsFunc(u.Host, func(char rune) bool { return char > unicode.MaxASCII }) {
+		return errors.New("has a host with letters outside ASCII: write it as DNS does, as xn--…")
 	}
 	if u.User != nil {
 		return errors.New("has a user name in it: put the API key into ClientID and ClientSecret")

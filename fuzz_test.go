@@ -192,6 +192,8 @@ func FuzzOrigin(f *testing.F) {
 		{"https://looker.example", "HTTPS://LOOKER.EXAMPLE:443/", "evil.example"},
 		{"http://[::1]:80", "http://[::1]/", ""},
 		{"http://[::1]", "http://[::1%25lo]/", ""},
+		{"https://looker.mybiz.example", "https://looker.mybİz.example/", ""},
+		{"https://looker.example", "https://looker.example/", "loo\u212aer.example"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}
@@ -228,8 +230,8 @@ func FuzzOrigin(f *testing.F) {
 	})
 }
 
-// sameHost states the rule of hosts anew: equal but for case, with the scheme's own port where
-// there is none.
+// sameHost states the rule of hosts anew: equal but for the case of ASCII, with the scheme's own
+// port where there is none.
 func sameHost(base *url.URL, a, b string) bool {
 	split := func(hostport string) (string, string) {
 		u := url.URL{Host: hostport}
@@ -237,11 +239,12 @@ func sameHost(base *url.URL, a, b string) bool {
 		if port == "" {
 			port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
 		}
-		return strings.ToLower(u.Hostname()), port
+		return u.Hostname(), port
 	}
 	hostA, portA := split(a)
 	hostB, portB := split(b)
-	return hostA == hostB && portA == portB
+	isASCII := strings.Trim(hostA+hostB, printableASCII) == ""
+	return strings.EqualFold(hostA, hostB) && isASCII && portA == portB
 }
 
 // below states the rule of paths anew: however often the path is decoded, and whatever is taken for

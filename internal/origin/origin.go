@@ -94,13 +94,17 @@ func (o *Origin) isAt(host string) bool {
 }
 
 // lower is s with the ASCII letters in lower case, and with all others as they are: net/http goes
-// to another host if the names differ in those, even if strings.ToLower takes them for the same.
+// to another host if the names differ in those, even if strings.ToLower takes them for the same. It
+// leaves a zone as it is, too, which names an interface of this machine.
 func lower(s string) string {
 	if !strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		return s
 	}
 	bytes := []byte(s)
 	for i, b := range bytes {
+		if b == '%' {
+			break
+		}
 		if 'A' <= b && b <= 'Z' {
 			bytes[i] += 'a' - 'A'
 		}

@@ -24,6 +24,8 @@ var groups = [][]string{
 	{"https://[::1]:19999"},
 	{"https://[::1:443]"},
 	{"https://[fe80::A]", "https://[fe80::a]:443"},
+	{"https://[fe80::A%25eth0]", "https://[fe80::a%25eth0]:443"},
+	{"https://[fe80::a%25ETH0]", "https://[FE80::A%25ETH0]"},
 	{"https://127.0.0.1", "https://127.0.0.1:443"},
 }
 
