@@ -227,3 +227,15 @@ func TestTokenIsNotSentAgainOnceARedirectLedAway(t *testing.T) {
 		}
 	})
 }
+
+// Its requests and responses point at each other then.
+func TestBaseThatRepeatsOneRedirectIsLeft(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		again := respond(http.StatusFound, http.Header{"Location": {looker.URL + looks}}, "")
+		base := roundTripper(func(*http.Request) (*http.Response, error) { return again, nil })
+		client := &http.Client{Transport: newCache(t, looker).User("789").Transport(base)}
+		if resp, err := client.Get(looker.URL + looks); err == nil {
+			t.Errorf("got %v, want an end", resp.Status)
+		}
+	})
+}

@@ -117,8 +117,9 @@ func TestUploadThatIsSentAgainArrivesWhole(t *testing.T) {
 					}
 					got, _ := io.ReadAll(resp.Body)
 					resp.Body.Close()
-					if resp.StatusCode != http.StatusOK || string(got) != want || resp.Proto != proto {
-						t.Errorf("%s %s: %s, want %s", resp.Proto, resp.Status, got, want)
+					status := resp.StatusCode
+					if status != http.StatusOK || string(got) != want || resp.Proto != proto {
+						t.Errorf("%s %d: %s, want %s", resp.Proto, status, got, want)
 					}
 				}
 			})

@@ -29,10 +29,14 @@ func New(baseURL string) Origin {
 // String is the base URL in one spelling, of all that mean the same.
 func (o Origin) String() string { return o.scheme + "://" + o.host + ":" + o.port + o.prefix }
 
+// maxRedirects is more than lead to a request of Looker's. An http.Client follows ten. Where one
+// response is returned again and again, they have no end.
+const maxRedirects = 100
+
 // Covers reports whether the request and all redirects that led to it stayed below the origin.
 // Whoever sent a request back here from elsewhere is not Looker.
 func (o *Origin) Covers(req *http.Request) bool {
-	for {
+	for range maxRedirects {
 		if o.Strays(req) != Nothing {
 			return false
 		}
@@ -41,6 +45,7 @@ func (o *Origin) Covers(req *http.Request) bool {
 		}
 		req = req.Response.Request
 	}
+	return false
 }
 
 // Part is what of a request leads away from an [Origin].
