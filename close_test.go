@@ -210,6 +210,21 @@ func TestCloseEndsWithItsContextAndSaysWhatIsLeft(t *testing.T) {
 	})
 }
 
+// It is worth the most. Which users are logged out by then is as it comes.
+func TestCloseEndsTheServiceAccountFirst(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, maxConcurrentLogins(1))
+		useUsers(t, cache, 100)
+		failing(looker, lookertest.OpLogout, delayed(50*time.Millisecond))
+		ctx, cancel := context.WithTimeout(t.Context(), 75*time.Millisecond)
+		defer cancel()
+		checkErrorSays(t, cache.Close(ctx), "of 101")
+		if n := looker.Alive()[lookertest.ServiceAccountID]; n != 0 {
+			t.Error("the service account's token is alive")
+		}
+	})
+}
+
 func TestCloseWaitsForTheLogger(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		logs := make(chan string, 100)

@@ -6,7 +6,7 @@
 //	...
 //	cache, err := lookerauth.New(cfg)
 //	...
-//	defer cache.Close(ctx)
+//	defer cache.Close(context.Background()) // not with a context that has ended by then
 //	client := cache.User("789").Client() // an http.Client that acts as user 789
 //	resp, err := client.Get(cfg.BaseURL + "/api/4.0/user")
 //

@@ -63,7 +63,6 @@ func Example() {
 	looker := startFake()
 	defer looker.Close()
 
-	ctx := context.Background()
 	cfg, err := lookerauth.ConfigFromEnv() // LOOKERSDK_BASE_URL, …_CLIENT_ID, …_CLIENT_SECRET
 	if err != nil {
 		log.Fatal(err)
@@ -72,7 +71,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer cache.Close(ctx) // logs every token out
+	defer cache.Close(context.Background()) // logs every token out
 
 	client := cache.User("789").Client() // an *http.Client that acts as user 789
 	resp, err := client.Get(cfg.BaseURL + "/api/4.0/user")
@@ -99,7 +98,7 @@ func ExampleCache_Transport() {
 	defer looker.Close()
 	cache := newExampleCache(looker)
 	ctx := context.Background()
-	defer cache.Close(ctx)
+	defer cache.Close(context.Background())
 	url := looker.URL + "/api/4.0/user"
 
 	client := &http.Client{Transport: cache.Transport(nil)}
@@ -121,7 +120,6 @@ func ExampleConfig_afterLogin() {
 	now := clock.NewMock()
 	looker := startLooker(lookertest.WithClock(now))
 	defer looker.Close()
-	ctx := context.Background()
 	cfg := looker.Config()
 
 	cfg.AfterLogin = func(ctx context.Context, login lookerauth.Login) error {
@@ -145,7 +143,7 @@ func ExampleConfig_afterLogin() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer cache.Close(ctx)
+	defer cache.Close(context.Background())
 
 	for range 3 {
 		show(cache.User("789").Client().Get(cfg.BaseURL + "/api/4.0/session"))
@@ -178,7 +176,7 @@ func TestReportIsFetchedAsTheUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cache.Close(t.Context())
+	defer cache.Close(context.Background())
 
 	client := cache.User("789").Client()
 	for range 3 {
@@ -234,7 +232,7 @@ func ExampleStore() {
 	ctx := context.Background()
 	for range 3 { // three processes, say
 		cache := must(lookerauth.New(cfg))
-		defer cache.Close(ctx)
+		defer cache.Close(context.Background())
 		show(cache.User("789").Client().Get(cfg.BaseURL + "/api/4.0/user"))
 	}
 	fmt.Println(looker.Count(lookertest.OpLoginUser, "789"), "login of user 789")

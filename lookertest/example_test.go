@@ -1,6 +1,7 @@
 package lookertest_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -27,6 +28,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+	defer cache.Close(context.Background())
 	client := cache.User("789").Client()
 	for range 3 {
 		resp, err := client.Get(looker.URL + "/api/4.0/looks/1")
