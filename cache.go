@@ -182,9 +182,9 @@ func (c *Cache) Stats() Stats {
 //
 // It blocks until all that is done, which takes a logout's time for every
 // [Config.MaxConcurrentLogins] users: 31 s for 10,000 users, 16 at once and 50 ms for each. It
-// gives up when ctx ends, or if no logout has succeeded for as long as [Config.LoginTimeout]; it then
-// returns an error that says how many tokens may be alive. Give it a context of its own: that of a
-// signal, say, has ended by then, and nobody would be logged out.
+// gives up when ctx ends, or if no logout has succeeded for as long as [Config.LoginTimeout]; it
+// then returns an error that says how many tokens may be alive. Give it a context of its own: that
+// of a signal, say, has ended by then, and nobody would be logged out.
 // Afterwards no goroutine of the Cache is left, if the functions and interfaces in the [Config]
 // return when their context ends. To close again, or meanwhile, waits for the first Close, or until
 // its own ctx ends, and returns the same error.

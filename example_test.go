@@ -229,7 +229,6 @@ func ExampleStore() {
 	cfg := looker.Config()
 	cfg.Store = &mapStore{values: make(map[string]mapValue)}
 	cfg.StoreKeys = [][]byte{[]byte("32 random bytes, not these words")}
-	ctx := context.Background()
 	for range 3 { // three processes, say
 		cache := must(lookerauth.New(cfg))
 		defer cache.Close(context.Background())
