@@ -63,8 +63,10 @@ func (l *lifecycle) wait(ctx context.Context, who Identity) (*token.Token, error
 // refresh replaces the identity's token in the background.
 func (l *lifecycle) refresh(who Identity) { l.logins.start(who) }
 
-// refuse holds an identity down after a failed login.
-func (l *lifecycle) refuse(who Identity) error { return l.heldDown.Refuse(who, wallTime(l.clock)) }
+func (l *lifecycle) refuse(who Identity) error {
+	_, _, err := l.heldDown.Refuse(who, wallTime(l.clock))
+	return err
+}
 
 // run gets a new token, unless another login has just ended. One that nobody waits for is tried
 // once: the hold-down paces what follows.
@@ -81,7 +83,7 @@ func (l *lifecycle) run(ctx context.Context, who Identity, waited bool) (*outcom
 		o.token, o.found = last, true
 		return o, nil
 	}
-	b := budget{turn: l.queue.Turn(now.Add(l.timeout)), tries: 1}
+	b := budget{turn: l.queue.Turn(queue.Waited, 0), tries: 1}
 	if waited {
 		b.tries = maxTries
 	}
@@ -121,7 +123,8 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 		return o, lost
 	}
 	if failed := ownFailure(who, err); failed != nil && !o.refused {
-		holdDown := l.heldDown.Add(who, err, failed.permanent(), o.ended)
+		fixed := map[bool]time.Duration{true: queue.MaxHoldDown}[failed.permanent()]
+		holdDown := l.heldDown.Add(who, err, fixed, o.ended)
 		l.events.loginFailed(o.ctx, who, err, holdDown)
 	}
 	return o, err

@@ -202,9 +202,6 @@ func (l *login) try(ctx context.Context, who Identity, b budget, f func() error)
 		if !errors.As(err, &failed) || !failed.temporary() {
 			return err
 		}
-		if failed.Op != opLogout {
-			l.logins.Pause(failed.RetryAfter)
-		}
 		backoff := firstBackoff << (n - 1)
 		backoff += rand.N(backoff)
 		if n >= b.tries || !b.turn.Sleep(ctx, max(backoff, failed.RetryAfter)) {
@@ -222,9 +219,12 @@ func (l *login) call(
 	}
 	defer turn.GiveUp()
 	err := f()
-	var failed *looker.Error
-	if errors.As(err, &failed) {
-		return meaning(op, who, l.apiVersion, failed)
+	if failed, ok := errors.AsType[*looker.Error](err); ok {
+		err := meaning(op, who, l.apiVersion, failed)
+		if op != opLogout && err.temporary() { // the turn is still held, so that no other follows
+			l.logins.Pause(err.RetryAfter)
+		}
+		return err
 	}
 	return err
 }
@@ -246,7 +246,7 @@ func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token
 	return l.revoke(ctx, who, tokens, false)
 }
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
-	b := budget{l.logouts.Turn(l.clock.Now().Add(l.timeout)), maxTries}
+	b := budget{l.logouts.Turn(queue.Waited, 0), maxTries}
 	tries := func(ctx context.Context) (none struct{}, _ error) {
 		return none, l.try(ctx, who, b, func() error {
 			return l.call(ctx, opLogout, who, b.turn, func() error {

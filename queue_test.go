@@ -49,19 +49,19 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
-		looker.FailNext(lookertest.OpLoginUser, rateLimited("3600"))
+		looker.FailNext(lookertest.OpLoginUser, rateLimited("240"))
 		before := time.Now()
 		for _, userID := range []string{"789", "790"} {
 			_, err := cache.User(userID).Token()
 			checkError(t, err, lookerauth.ErrRateLimited)
 			e := callError(t, err)
-			if e.RetryAfter != time.Hour || e.Identity != lookerauth.User(userID) {
+			if e.RetryAfter != 4*time.Minute || e.Identity != lookerauth.User(userID) {
 				t.Errorf("got %#v", e)
 			}
 		}
 		checkTook(t, before, 0)
 		checkCalls(t, looker, 1, 1)
-		time.Sleep(time.Hour)
+		time.Sleep(4 * time.Minute)
 		accessToken(t, cache.User("790"))
 	})
 }
@@ -70,7 +70,7 @@ func TestShorterPauseDoesNotEndALongerOne(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		accessToken(t, cache.ServiceAccount())
-		long, short := rateLimited("3600"), rateLimited("60")
+		long, short := rateLimited("240"), rateLimited("60")
 		short.Delay = time.Second
 		looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
 			return map[string]lookertest.Fault{"long": long, "short": short}[call.UserID]
@@ -79,7 +79,7 @@ func TestShorterPauseDoesNotEndALongerOne(t *testing.T) {
 		second := tokenInBackground(cache.User("long"))
 		<-first
 		<-second
-		time.Sleep(30 * time.Minute)
+		time.Sleep(2 * time.Minute)
 		failsWith(t, cache.User("789"), lookerauth.ErrRateLimited)
 	})
 }

@@ -7,10 +7,12 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
+// MaxHoldDown is what hold-downs that double end at.
+const MaxHoldDown = 30 * time.Second
+
 const (
 	minHoldDown = time.Second // after a first failure; doubled by each further one
-	maxHoldDown = 30 * time.Second
-	maxFailures = 10_000 // keys whose failures are remembered
+	maxFailures = 10_000      // keys whose failures are remembered
 )
 
 // HoldDown keeps whoever has failed from trying again at once. It is safe for concurrent use.
@@ -35,28 +37,29 @@ func NewHoldDown[K comparable]() *HoldDown[K] {
 	return &HoldDown[K]{last: last}
 }
 
-// Refuse returns the key's last failure while it is held down; nil if it may try. A failure in the
-// future holds nobody down: the clock was set back since.
-func (h *HoldDown[K]) Refuse(key K, now time.Time) error {
+// Refuse returns the key's last failure while it is held down, how long ago that was, and how long
+// it is held down yet; all zero if it may try. A failure in the future holds nobody down: the clock
+// was set back since.
+func (h *HoldDown[K]) Refuse(key K, now time.Time) (age, left time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last, failed := h.last.Peek(key)
 	elapsed := now.Sub(last.since)
 	if failed && elapsed >= 0 && elapsed < last.down {
-		return last.err
+		return elapsed, last.down - elapsed, last.err
 	}
-	return nil
+	return 0, 0, nil
 }
 
-// Add holds the key down after a failure, and returns for how long: for the longest time there is
-// if the failure is permanent.
-func (h *HoldDown[K]) Add(key K, err error, permanent bool, now time.Time) time.Duration {
+// Add holds the key down after a failure, and returns for how long: for fixed, or if that is 0 for
+// twice as long as after the failure before, from a second to [MaxHoldDown].
+func (h *HoldDown[K]) Add(key K, err error, fixed time.Duration, now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	last, _ := h.last.Peek(key)
-	down := min(max(2*last.down, minHoldDown), maxHoldDown)
-	if permanent {
-		down = maxHoldDown
+	down := fixed
+	if down == 0 {
+		last, _ := h.last.Peek(key)
+		down = min(max(2*last.down, minHoldDown), MaxHoldDown)
 	}
 	h.last.Add(key, failure{err, now, down})
 	return down

@@ -22,22 +22,24 @@ func checkDown(
 ) {
 	t.Helper()
 	for _, elapsed := range []time.Duration{0, 1, d / 2, d - 1} {
-		if err := h.Refuse(key, since.Add(elapsed)); err != want {
-			t.Errorf("%v after the failure: got %v, want %v", elapsed, err, want)
+		age, left, err := h.Refuse(key, since.Add(elapsed))
+		if err != want || age != elapsed || left != d-elapsed {
+			t.Errorf("%v after the failure: got %v, %v ago, for %v", elapsed, err, age, left)
 		}
 	}
 	for _, elapsed := range []time.Duration{d, d + 1, 1000 * time.Hour} {
-		if err := h.Refuse(key, since.Add(elapsed)); err != nil {
-			t.Errorf("%v after the failure: got %v, want nil", elapsed, err)
+		age, left, err := h.Refuse(key, since.Add(elapsed))
+		if err != nil || age != 0 || left != 0 {
+			t.Errorf("%v after the failure: got %v, %v ago, for %v", elapsed, err, age, left)
 		}
 	}
 }
 
 func TestWhoeverHasNotFailedMayTry(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, true, begin)
+	h.Add("a", errFirst, queue.MaxHoldDown, begin)
 	for _, now := range []time.Time{{}, begin} {
-		if err := h.Refuse("b", now); err != nil {
+		if _, _, err := h.Refuse("b", now); err != nil {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -49,7 +51,7 @@ func TestEachFailureHoldsDownTwiceAsLongUpToHalfAMinute(t *testing.T) {
 	for _, seconds := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 		down := seconds * time.Second
 		err := errors.New(down.String())
-		if got := h.Add("a", err, false, now); got != down {
+		if got := h.Add("a", err, 0, now); got != down {
 			t.Errorf("held down for %v, want %v", got, down)
 		}
 		checkDown(t, h, "a", err, now, down)
@@ -57,22 +59,30 @@ func TestEachFailureHoldsDownTwiceAsLongUpToHalfAMinute(t *testing.T) {
 	}
 }
 
-func TestPermanentFailureHoldsDownForHalfAMinuteAtOnce(t *testing.T) {
-	h := queue.NewHoldDown[string]()
-	if got := h.Add("a", errFirst, true, begin); got != 30*time.Second {
-		t.Errorf("held down for %v", got)
-	}
-	checkDown(t, h, "a", errFirst, begin, 30*time.Second)
-	if got := h.Add("a", errNext, false, begin); got != 30*time.Second {
-		t.Errorf("the next failure holds down for %v", got)
+func TestFailureMayHoldDownForATimeOfItsOwn(t *testing.T) {
+	for fixed, next := range map[time.Duration]time.Duration{
+		5 * time.Second:       10 * time.Second,
+		queue.MaxHoldDown:     queue.MaxHoldDown,
+		2 * queue.MaxHoldDown: queue.MaxHoldDown,
+	} {
+		h := queue.NewHoldDown[string]()
+		for range 3 { // it does not double
+			if got := h.Add("a", errFirst, fixed, begin); got != fixed {
+				t.Errorf("held down for %v, want %v", got, fixed)
+			}
+			checkDown(t, h, "a", errFirst, begin, fixed)
+		}
+		if got := h.Add("a", errNext, 0, begin); got != next {
+			t.Errorf("the next failure holds down for %v, want %v", got, next)
+		}
 	}
 }
 
 func TestKeysFailApart(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, false, begin)
-	h.Add("a", errFirst, false, begin)
-	if got := h.Add("b", errNext, false, begin); got != time.Second {
+	h.Add("a", errFirst, 0, begin)
+	h.Add("a", errFirst, 0, begin)
+	if got := h.Add("b", errNext, 0, begin); got != time.Second {
 		t.Errorf("b is held down for %v", got)
 	}
 	h.Remove("b")
@@ -82,21 +92,21 @@ func TestKeysFailApart(t *testing.T) {
 func TestRemovedKeyMayTryAndItsNextFailureIsItsFirst(t *testing.T) {
 	h := queue.NewHoldDown[string]()
 	h.Remove("a")
-	h.Add("a", errFirst, true, begin)
+	h.Add("a", errFirst, queue.MaxHoldDown, begin)
 	h.Remove("a")
-	if err := h.Refuse("a", begin); err != nil {
+	if _, _, err := h.Refuse("a", begin); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if got := h.Add("a", errNext, false, begin); got != time.Second {
+	if got := h.Add("a", errNext, 0, begin); got != time.Second {
 		t.Errorf("held down for %v", got)
 	}
 }
 
 func TestClockSetBackEndsAHoldDown(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, true, begin)
+	h.Add("a", errFirst, queue.MaxHoldDown, begin)
 	for _, back := range []time.Duration{1, time.Second, 1000 * time.Hour} {
-		if err := h.Refuse("a", begin.Add(-back)); err != nil {
+		if _, _, err := h.Refuse("a", begin.Add(-back)); err != nil {
 			t.Errorf("set back by %v: got %v", back, err)
 		}
 	}
@@ -104,27 +114,30 @@ func TestClockSetBackEndsAHoldDown(t *testing.T) {
 
 func TestFailureAfterTheClockWasSetBackHoldsDownTwiceAsLong(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, false, begin)
+	h.Add("a", errFirst, 0, begin)
 	before := begin.Add(-time.Hour)
-	if got := h.Add("a", errNext, false, before); got != 2*time.Second {
+	if got := h.Add("a", errNext, 0, before); got != 2*time.Second {
 		t.Errorf("held down for %v", got)
 	}
-	if err := h.Refuse("a", before); err != errNext {
+	if _, _, err := h.Refuse("a", before); err != errNext {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestTenThousandFailuresAreRemembered(t *testing.T) {
 	h := queue.NewHoldDown[int]()
-	isDown := func(key int) bool { return h.Refuse(key, begin) != nil }
-	for key := range 10_000 {
-		h.Add(key, errFirst, true, begin)
+	isDown := func(key int) bool {
+		_, _, err := h.Refuse(key, begin)
+		return err != nil
 	}
-	h.Add(0, errNext, true, begin) // so it is not the oldest any more
+	for key := range 10_000 {
+		h.Add(key, errFirst, queue.MaxHoldDown, begin)
+	}
+	h.Add(0, errNext, queue.MaxHoldDown, begin) // so it is not the oldest any more
 	if !isDown(1) {
 		t.Error("the oldest of 10,000 failures is not remembered")
 	}
-	h.Add(10_000, errFirst, true, begin)
+	h.Add(10_000, errFirst, queue.MaxHoldDown, begin)
 	for key, want := range map[int]bool{0: true, 1: false, 2: true, 9_999: true, 10_000: true} {
 		if isDown(key) != want {
 			t.Errorf("after 10,001 failures %d is held down: %v", key, !want)
@@ -138,8 +151,8 @@ func TestHoldDownIsSafeForConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for key := range 8 {
 		wg.Go(func() {
-			h.Add(key, errFirst, false, begin)
-			_ = h.Refuse(0, begin)
+			h.Add(key, errFirst, 0, begin)
+			_, _, _ = h.Refuse(0, begin)
 			h.Remove(key)
 		})
 	}

@@ -3,132 +3,102 @@
 package queue
 
 import (
-	"context"
-	"fmt"
+	"container/heap"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
-// Clock is the time of pauses.
+// Clock is the time of pauses and of turns. It is never called under a lock.
 type Clock interface {
 	Now() time.Time
 	After(d time.Duration) <-chan time.Time
 }
 
-// Queue gives turns to those who want to make a call. It is safe for concurrent use.
+// Queue gives slots to those who want to make a call, in the order of their turns. It is safe for
+// concurrent use. It has no goroutine of its own: whoever wants something from it sees to what has
+// become possible.
 type Queue struct {
-	clock Clock
-	slots *semaphore.Weighted
+	slots  int
+	limit  time.Duration // of a turn, from its first slot
+	clock  Clock
+	pauses atomic.Uint64 // so far; added to under mu
 
-	mu    sync.Mutex // guards what is below
-	since time.Time  // when the pause began, by the wall clock
-	pause time.Duration
+	// mu guards what is below, and what every Turn says it does. Nothing of others is called under
+	// it. Whenever it is free, no turn waits that could have a slot by the time that was last
+	// looked at.
+	mu      sync.Mutex
+	turns   uint64 // that have come, so far
+	held    int    // slots
+	waiting order
+	since   time.Time     // when the pause began, by the wall clock
+	pause   time.Duration // 0 once it was seen to have ended
+
+	// watcher is the turn that waits for the pause's end, for all: the next one. It is nil if
+	// there is no pause or nobody waits.
+	watcher *Turn
+
+	// After a pause one turn gets a slot, the probe, and no other one until it gives that up.
+	unproven bool  // from a pause until a probe has given its slot up
+	probe    *Turn // nil if nobody probes
 }
 
-// New makes a Queue for this many calls at once.
-func New(slots int, clock Clock) *Queue {
-	return &Queue{clock: clock, slots: semaphore.NewWeighted(int64(slots))}
+// New makes a Queue with this many slots. No turn waits for what ends later than limit after it has
+// got its first one.
+func New(slots int, limit time.Duration, clock Clock) *Queue {
+	return &Queue{slots: slots, limit: limit, clock: clock}
 }
 
-// now is the wall clock's time. It is read before mu is taken, as the Clock is the user's.
-func (q *Queue) now() time.Time { return q.clock.Now().Round(0) }
-
-// Pause lets nobody have a turn for d. It does not end a longer pause.
-func (q *Queue) Pause(d time.Duration) {
-	now := q.now()
+// Stats returns how many turns have a slot, and how many wait for one. What has been given up and
+// not been asked for again does neither.
+func (q *Queue) Stats() (held, waiting int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if d > q.pausedFor(now) {
-		q.since, q.pause = now, d
-	}
+	return q.held, len(q.waiting)
 }
 
-// Paused returns how long the pause takes yet; 0 if there is none.
-func (q *Queue) Paused() time.Duration {
-	now := q.now()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.pausedFor(now)
-}
-
-// pausedFor is Paused. A pause that begins in the future has ended: the clock was set back since,
-// and nobody knows how long ago it began. mu is held.
-func (q *Queue) pausedFor(now time.Time) time.Duration {
-	elapsed := now.Sub(q.since)
-	if elapsed < 0 {
-		return 0
-	}
-	return max(q.pause-elapsed, 0)
-}
-
-// Turn is one caller's place. It is taken for each call, and given up in between, so that
-// nobody holds a slot while waiting. It is for one goroutine.
-type Turn struct {
-	queue *Queue
-	until time.Time // nothing is waited for that would end later
-	held  bool      // it has a slot
-}
-
-// Turn returns a place for calls until then.
-func (q *Queue) Turn(until time.Time) *Turn { return &Turn{queue: q, until: until} }
-
-// PausedError says that a pause lasts longer than a Turn may wait.
-type PausedError struct {
-	Left time.Duration // of the pause
-}
-
-func (e *PausedError) Error() string { return fmt.Sprintf("paused for another %v", e.Left) }
-
-// Try is Take if nothing has to be waited for, and reports whether that was so.
-func (t *Turn) Try() bool {
-	t.held = t.held || t.queue.Paused() == 0 && t.queue.slots.TryAcquire(1)
-	return t.held
-}
-
-// Take waits until there is no pause and a slot is free, which it takes, unless it has one. The
-// error is the cause of ctx's end, or at once a *PausedError.
-func (t *Turn) Take(ctx context.Context) error {
-	for !t.held {
-		for left := t.queue.Paused(); left > 0; left = t.queue.Paused() {
-			if t.Sleep(ctx, left) {
-				continue
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return &PausedError{left}
+// lock locks mu, and returns the time. A pause that began after the clock was read, and before mu
+// was locked, would seem to lie in the future: then it is read again.
+func (q *Queue) lock() (now time.Time) {
+	for {
+		pauses := q.pauses.Load()
+		now = q.clock.Now()
+		q.mu.Lock()
+		if q.pauses.Load() == pauses {
+			return now
 		}
-		if err := t.queue.slots.Acquire(ctx, 1); err != nil {
-			return context.Cause(ctx)
-		}
-		t.held = true
-		if t.queue.Paused() > 0 { // it began while this turn was waited for
-			t.GiveUp()
-		}
-	}
-	return nil
-}
-
-// GiveUp lets the next one have the slot, if this turn has one.
-func (t *Turn) GiveUp() {
-	if t.held {
-		t.held = false
-		t.queue.slots.Release(1)
+		q.mu.Unlock()
 	}
 }
 
-// Sleep waits for d, without a slot. It reports whether that was possible before ctx and the
-// time for this turn end.
-func (t *Turn) Sleep(ctx context.Context, d time.Duration) bool {
-	if t.queue.clock.Now().Add(d).After(t.until) {
-		return false
+// dispatch gives the free slots to whose turn it is. If there is nothing to give, it costs nothing,
+// however many wait. mu is held.
+func (q *Queue) dispatch(now time.Time) {
+	if q.pausedFor(now) > 0 {
+		q.watch()
+		return
 	}
-	select {
-	case <-t.queue.clock.After(d):
-		return true
-	case <-ctx.Done():
-		return false
+	q.pause, q.watcher = 0, nil
+	for len(q.waiting) > 0 && q.held < q.slots && q.probe == nil {
+		next := heap.Pop(&q.waiting).(*Turn)
+		next.state = holding
+		q.held++
+		if q.unproven {
+			q.probe = next
+		}
+		next.wake()
 	}
+}
+
+// watch lets the next turn wait for the pause's end. Another one that does so already may go on:
+// whoever sees it first tells the others. mu is held.
+func (q *Queue) watch() {
+	var next *Turn
+	if len(q.waiting) > 0 {
+		next = q.waiting[0]
+	}
+	if next != q.watcher && next != nil {
+		next.wake()
+	}
+	q.watcher = next
 }

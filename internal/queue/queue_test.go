@@ -3,7 +3,10 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,55 +18,73 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const limit = time.Minute // of the turns in tests
+
 var errLeft = errors.New("left")
 
 // clock is the time of a synctest bubble, set back or forward.
 type clock struct {
 	t      *testing.T
 	offset time.Duration
+	onNow  func()       // called before Now returns, once; may be nil
+	timers atomic.Int64 // that After has made
 }
 
-func (c *clock) Now() time.Time { return time.Now().Add(c.offset) }
+func (c *clock) Now() time.Time {
+	now := time.Now().Add(c.offset)
+	if f := c.onNow; f != nil {
+		c.onNow = nil
+		f()
+	}
+	return now
+}
 
 func (c *clock) After(d time.Duration) <-chan time.Time {
 	if d <= 0 {
 		c.t.Errorf("it waits for %v", d)
 		return nil // rather than let it spin
 	}
+	c.timers.Add(1)
 	return time.After(d)
 }
 
-// simulate runs test in a bubble of simulated time, with a Queue for this many calls at once. It
-// fails if the test leaves a goroutine behind.
+// simulate runs test in a bubble of simulated time, with a Queue of this many slots. It fails if
+// the test leaves a goroutine behind.
 func simulate(t *testing.T, slots int, test func(t *testing.T, q *queue.Queue, c *clock)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &clock{t: t}
-		test(t, queue.New(slots, c), c)
+		test(t, queue.New(slots, limit, c), c)
 	})
 }
 
-// turn returns a Turn that ends after d.
-func turn(q *queue.Queue, d time.Duration) *queue.Turn { return q.Turn(time.Now().Add(d)) }
+// newTurn returns a Turn that somebody waits for.
+func newTurn(q *queue.Queue) *queue.Turn { return q.Turn(queue.Waited, 0) }
 
-// taken takes a Turn that lasts for a day.
+// taken takes a Turn.
 func taken(t *testing.T, q *queue.Queue) *queue.Turn {
 	t.Helper()
-	held := turn(q, 24*time.Hour)
+	held := newTurn(q)
 	if err := held.Take(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return held
 }
 
-// taking takes a Turn in the background, which it gives up at once. The channel gets the error.
+// taking takes a Turn in the background, and keeps it. The channel gets the error.
 func taking(ctx context.Context, turn *queue.Turn) <-chan error {
+	result := make(chan error, 1)
+	go func() { result <- turn.Take(ctx) }()
+	synctest.Wait()
+	return result
+}
+
+// passing is taking, but that it gives the turn up at once.
+func passing(ctx context.Context, turn *queue.Turn) <-chan error {
 	result := make(chan error, 1)
 	go func() {
 		err := turn.Take(ctx)
-		if err == nil {
-			turn.GiveUp()
-		}
+		turn.GiveUp()
 		result <- err
 	}()
 	synctest.Wait()
@@ -105,11 +126,11 @@ func checkLeft(t *testing.T, err error) {
 	}
 }
 
-func checkPaused(t *testing.T, err error, left time.Duration) {
+func checkStats(t *testing.T, q *queue.Queue, held, waiting int) {
 	t.Helper()
-	var paused *queue.PausedError
-	if !errors.As(err, &paused) || paused.Left != left {
-		t.Errorf("got %v, want a pause of %v", err, left)
+	synctest.Wait()
+	if h, w := q.Stats(); h != held || w != waiting {
+		t.Errorf("%d have a slot and %d wait, want %d and %d", h, w, held, waiting)
 	}
 }
 
@@ -120,13 +141,15 @@ func TestSlotsBoundTheCallsAtOnce(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 20 {
 				wg.Go(func() {
-					held := turn(q, time.Hour)
+					held := newTurn(q)
 					checkTurn(t, held.Take(t.Context()))
 					time.Sleep(time.Second)
 					held.GiveUp()
 				})
 			}
+			checkStats(t, q, slots, 20-slots)
 			wg.Wait()
+			checkStats(t, q, 0, 0)
 			want := time.Duration(20/slots) * time.Second
 			if took := time.Since(begin); took != want {
 				t.Errorf("20 calls of a second, %d at once, took %v", slots, took)
@@ -135,103 +158,192 @@ func TestSlotsBoundTheCallsAtOnce(t *testing.T) {
 	}
 }
 
-func TestGiveUpLetsTheNextOneHaveTheSlot(t *testing.T) {
-	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
-		held := taken(t, q)
-		next := taking(t.Context(), turn(q, time.Hour))
-		checkWaits(t, next)
-		held.GiveUp()
-		checkTurn(t, checkAfter(t, 0, next))
-	})
+// line lets the turns wait, in this order. The result has those that got a slot, in that order.
+func line(t *testing.T, turns ...*queue.Turn) *[]*queue.Turn {
+	t.Helper()
+	var got []*queue.Turn
+	for _, turn := range turns {
+		go func() {
+			checkTurn(t, turn.Take(t.Context()))
+			got = append(got, turn)
+			turn.GiveUp()
+		}()
+		synctest.Wait()
+	}
+	return &got
 }
 
-func TestTurnIsTakenAgainAfterItWasGivenUp(t *testing.T) {
-	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
-		held := taken(t, q)
-		for range 3 {
-			held.GiveUp()
-			checkTurn(t, held.Take(t.Context()))
+// checkLine gives the only slot up, and fails if those in the line do not get it in this order.
+func checkLine(
+	t *testing.T, q *queue.Queue, held *queue.Turn, got *[]*queue.Turn, want ...*queue.Turn,
+) {
+	t.Helper()
+	checkStats(t, q, 1, len(want))
+	for i, turn := range want {
+		if ahead := turn.Ahead(); ahead != i {
+			t.Errorf("%d are ahead of number %d", ahead, i)
 		}
-		next := taking(t.Context(), turn(q, time.Hour))
-		checkWaits(t, next)
-		held.GiveUp()
-		checkTurn(t, <-next)
+	}
+	held.GiveUp()
+	checkStats(t, q, 0, 0)
+	for i, turn := range want {
+		if at := slices.Index(*got, turn); at != i {
+			t.Errorf("number %d was number %d", i, at)
+		}
+		if turn.Ahead() != 0 {
+			t.Errorf("somebody is ahead of number %d, who does not wait", i)
+		}
+	}
+}
+
+func TestOrderIsByRankThenByComingOrByWhatIsDueFirst(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held := taken(t, q)
+		refreshes := []*queue.Turn{
+			q.Turn(queue.Unwaited, 7), q.Turn(queue.Unwaited, 5), q.Turn(queue.Unwaited, 6),
+			q.Turn(queue.Unwaited, 5),
+		}
+		callers := []*queue.Turn{q.Turn(queue.Waited, 3), q.Turn(queue.Waited, 2), newTurn(q)}
+		services := []*queue.Turn{q.Turn(queue.First, 9), q.Turn(queue.First, 8)}
+		got := line(t, slices.Concat(refreshes, callers, services)...)
+		checkLine(t, q, held, got,
+			services[0], services[1], callers[0], callers[1], callers[2],
+			refreshes[1], refreshes[3], refreshes[2], refreshes[0])
 	})
 }
 
-func TestWhoeverLeavesGetsTheCause(t *testing.T) {
-	for name, pause := range map[string]time.Duration{
-		"while no slot is free": 0,
-		"during a pause":        time.Minute,
-	} {
-		t.Run(name, func(t *testing.T) {
-			simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
-				held := taken(t, q)
-				q.Pause(pause)
-				ctx, cancel := context.WithCancelCause(t.Context())
-				leaver := taking(ctx, turn(q, time.Hour))
-				checkWaits(t, leaver)
-				cancel(errLeft)
-				checkLeft(t, checkAfter(t, 0, leaver))
-
-				// What it waited for is there for the next one.
-				held.GiveUp()
-				time.Sleep(pause)
-				taken(t, q).GiveUp()
-			})
-		})
-	}
+func TestOrderOfComingIsThatOfAskingForAPlace(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held := taken(t, q)
+		first, second, third := newTurn(q), newTurn(q), newTurn(q)
+		checkLine(t, q, held, line(t, third, first, second), first, second, third)
+	})
 }
 
-func TestWhoeverHasLeftGetsTheCauseAndNoTurn(t *testing.T) {
-	for name, pause := range map[string]time.Duration{
-		"a slot is free":              0,
-		"there is a pause":            time.Minute,
-		"the pause outlasts the turn": 24 * time.Hour,
-	} {
-		t.Run(name, func(t *testing.T) {
-			simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
-				q.Pause(pause)
-				ctx, cancel := context.WithCancelCause(t.Context())
-				cancel(errLeft)
-				checkLeft(t, checkAfter(t, 0, taking(ctx, turn(q, time.Hour))))
-			})
-		})
-	}
+func TestWhoComesBackIsBeforeThoseWhoCameLater(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		early := taken(t, q)
+		early.GiveUp()
+		held, late := taken(t, q), newTurn(q)
+		checkLine(t, q, held, line(t, late, early), early, late)
+	})
 }
 
-func TestSleepEndsWithItsTimeOrTheContext(t *testing.T) {
-	for name, test := range map[string]struct {
-		d, within, leave time.Duration // the context ends after leave
-		slept            bool
-		took             time.Duration
-	}{
-		"within the turn":      {time.Minute, time.Hour, time.Hour, true, time.Minute},
-		"until the turn's end": {time.Minute, time.Minute, time.Hour, true, time.Minute},
-		"beyond it":            {time.Minute, time.Minute - 1, time.Hour, false, 0},
-		"after it":             {1, -time.Hour, time.Hour, false, 0},
-		"beyond the context's": {time.Minute, time.Hour, time.Second, false, time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
-				ctx, cancel := context.WithTimeout(t.Context(), test.leave)
-				defer cancel()
-				begin := time.Now()
-				slept := turn(q, test.within).Sleep(ctx, test.d)
-				if took := time.Since(begin); slept != test.slept || took != test.took {
-					t.Errorf("it slept: %v, for %v", slept, took)
+func TestRaisedTurnIsWaitedForAndComesNow(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held := taken(t, q)
+		soon, refresh := q.Turn(queue.Unwaited, 1), q.Turn(queue.Unwaited, 2)
+		before := newTurn(q)
+		if refresh.Waited() {
+			t.Error("a refresh is waited for")
+		}
+		refresh.Raise()
+		if !refresh.Waited() {
+			t.Error("the raised turn is not waited for")
+		}
+		after := newTurn(q)
+		refresh.Raise() // not again
+		checkLine(t, q, held, line(t, after, soon, refresh, before), before, refresh, after, soon)
+	})
+}
+
+func TestTurnIsRaisedWhileItWaits(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held := taken(t, q)
+		soon, refresh := q.Turn(queue.Unwaited, 1), q.Turn(queue.Unwaited, 2)
+		before := newTurn(q)
+		got := line(t, soon, refresh, before)
+		refresh.Raise()
+		checkLine(t, q, held, got, before, refresh, soon)
+	})
+}
+
+func TestWhoIsWaitedForIsNotRaised(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held := taken(t, q)
+		service, otherService := q.Turn(queue.First, 0), q.Turn(queue.First, 0)
+		caller, otherCaller := newTurn(q), newTurn(q)
+		for _, turn := range []*queue.Turn{service, caller} {
+			turn.Raise()
+			if !turn.Waited() {
+				t.Error("it is not waited for")
+			}
+		}
+		checkLine(t, q, held, line(t, otherCaller, caller, otherService, service),
+			service, otherService, caller, otherCaller)
+	})
+}
+
+// Each invariant is looked at from outside, and the race detector looks, too.
+func TestSlotsAreNeverTooManyAndNeverLost(t *testing.T) {
+	const slots = 4
+	simulate(t, slots, func(t *testing.T, q *queue.Queue, _ *clock) {
+		var held, calls atomic.Int64
+		call := func(turn *queue.Turn, random *rand.Rand) {
+			d := time.Duration(random.IntN(100)) * time.Millisecond
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			if random.IntN(8) == 0 && !turn.Try() || turn.Take(ctx) != nil {
+				return
+			}
+			defer turn.GiveUp()
+			if n := held.Add(1); n > slots {
+				t.Errorf("%d have a slot", n)
+			}
+			defer held.Add(-1)
+			calls.Add(1)
+			time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
+			if random.IntN(50) == 0 {
+				q.Pause(time.Duration(random.IntN(20)) * time.Millisecond)
+			}
+		}
+		var all sync.WaitGroup
+		for i := range uint64(200) {
+			turn := q.Turn(queue.Rank(i%3), int64(i%7))
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(i, 0))
+				for range 20 {
+					call(turn, random)
+					turn.Sleep(t.Context(), 1+time.Duration(random.IntN(int(time.Millisecond))))
 				}
 			})
-		})
-	}
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				turn.Ahead()
+				turn.Raise()
+			})
+		}
+		all.Wait()
+		if calls.Load() < 100 {
+			t.Errorf("only %d calls were made", calls.Load())
+		}
+		time.Sleep(time.Second) // a pause may last
+		taken(t, q).GiveUp()
+		for range slots {
+			if !newTurn(q).Try() {
+				t.Error("a slot was lost")
+			}
+		}
+		checkStats(t, q, slots, 0)
+	})
 }
 
-func TestTheTurnsEndIsByTheQueuesClock(t *testing.T) {
-	simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
-		place := q.Turn(c.Now().Add(time.Hour))
-		c.offset = time.Hour
-		if place.Sleep(t.Context(), 1) {
-			t.Error("it slept beyond the turn's end")
+func TestTenThousandWaitAndEachGetsASlot(t *testing.T) {
+	simulate(t, 16, func(t *testing.T, q *queue.Queue, _ *clock) {
+		begin := time.Now()
+		var wg sync.WaitGroup
+		for i := range 10_000 {
+			wg.Go(func() {
+				turn := q.Turn(queue.Unwaited, int64(i))
+				checkTurn(t, turn.Take(t.Context()))
+				time.Sleep(5 * time.Millisecond)
+				turn.GiveUp()
+			})
+		}
+		checkStats(t, q, 16, 10_000-16)
+		wg.Wait()
+		if took := time.Since(begin); took != 3125*time.Millisecond {
+			t.Errorf("10,000 calls of 5 ms, 16 at once, took %v", took)
 		}
 	})
 }

@@ -1,0 +1,263 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/queue"
+)
+
+// model is a Queue as its documentation has it, without a thought of speed. Its time is the
+// bubble's.
+type model struct {
+	slots    int
+	places   []*place // those that are not idle
+	end      time.Time
+	unproven bool
+	probe    *place
+	came     int
+}
+
+// place is a Turn, and what the model says of it.
+type place struct {
+	turn   *queue.Turn
+	leave  func()
+	result chan error // of Take, while it runs
+
+	rank  queue.Rank
+	due   int64
+	came  int
+	begun time.Time
+	has   bool  // a slot
+	want  error // of Take, once that has failed; errors.ErrUnsupported stands for a PausedError
+}
+
+func (p *place) before(other *place) bool {
+	if p.rank == other.rank && p.rank == queue.Unwaited && p.due != other.due {
+		return p.due < other.due
+	}
+	return p.rank < other.rank || p.rank == other.rank && p.came < other.came
+}
+
+// left is what p may wait for. It is asked for only as long as a turn takes.
+func (p *place) left() time.Duration {
+	if elapsed := time.Since(p.begun); !p.begun.IsZero() && elapsed <= limit {
+		return limit - elapsed
+	}
+	return limit
+}
+
+func (m *model) held() (n int) {
+	for _, p := range m.places {
+		if p.has {
+			n++
+		}
+	}
+	return n
+}
+
+// next is the first of those who wait; nil if nobody does.
+func (m *model) next() (next *place) {
+	for _, p := range m.places {
+		if !p.has && (next == nil || p.before(next)) {
+			next = p
+		}
+	}
+	return next
+}
+
+// settle gives the free slots away.
+func (m *model) settle() {
+	for !time.Now().Before(m.end) && m.held() < m.slots && m.probe == nil {
+		next := m.next()
+		if next == nil {
+			return
+		}
+		next.has = true
+		if next.begun.IsZero() {
+			next.begun = time.Now()
+		}
+		if m.unproven {
+			m.probe = next
+		}
+	}
+}
+
+func (m *model) remove(p *place) {
+	m.places = slices.DeleteFunc(m.places, func(other *place) bool { return other == p })
+	p.has = false
+}
+
+func (m *model) take(p *place) {
+	if time.Until(m.end) > p.left() {
+		p.want = errors.ErrUnsupported
+		return
+	}
+	m.places = append(m.places, p)
+}
+
+func (m *model) try(p *place) bool {
+	m.take(p)
+	m.settle()
+	if !p.has {
+		m.remove(p)
+		p.want = nil
+	}
+	return p.has
+}
+
+// sleep sees the end of a pause meanwhile.
+func (m *model) sleep(d time.Duration) {
+	if left := time.Until(m.end); left > 0 && left < d {
+		time.Sleep(left)
+		m.settle()
+		d -= left
+	}
+	time.Sleep(d)
+}
+
+func (m *model) giveUp(p *place) {
+	m.remove(p)
+	if m.probe == p {
+		m.unproven, m.probe = false, nil
+	}
+}
+
+func (m *model) raise(p *place) {
+	if p.rank == queue.Unwaited {
+		m.came++
+		p.rank, p.came = queue.Waited, m.came
+	}
+}
+
+func (m *model) pause(d time.Duration) {
+	d = min(d, queue.MaxPause)
+	if d <= 0 || d <= time.Until(m.end) {
+		return
+	}
+	m.end, m.unproven, m.probe = time.Now().Add(d), true, nil
+	for _, p := range slices.Clone(m.places) {
+		if !p.has && d > p.left() {
+			m.remove(p)
+			p.want = errors.ErrUnsupported
+		}
+	}
+}
+
+func (m *model) leave(p *place) {
+	m.remove(p)
+	p.want = errLeft
+}
+
+// checkPlace fails if what became of p is not what the model says.
+func checkPlace(t *testing.T, m *model, p *place) {
+	t.Helper()
+	waits := slices.Contains(m.places, p) && !p.has
+	ahead := 0
+	for _, other := range m.places {
+		if waits && !other.has && other.before(p) {
+			ahead++
+		}
+	}
+	if got := p.turn.Ahead(); got != ahead {
+		t.Errorf("%d are ahead, want %d", got, ahead)
+	}
+	if got := p.turn.Waited(); got != (p.rank != queue.Unwaited) {
+		t.Errorf("it is waited for: %v", got)
+	}
+	checkBegun(t, p.turn, !p.begun.IsZero())
+	if p.result == nil {
+		return
+	}
+	select {
+	case err := <-p.result:
+		_, paused := errors.AsType[*queue.PausedError](err)
+		if waits || paused != (p.want == errors.ErrUnsupported) || !paused && err != p.want {
+			t.Errorf("Take returned %v, want %v, it waits: %v", err, p.want, waits)
+		}
+		p.result, p.want = nil, nil
+	default:
+		if !waits {
+			t.Error("Take has not returned")
+		}
+	}
+}
+
+func TestQueueBehavesAsItsModel(t *testing.T) {
+	for seed := range uint64(60) {
+		slots := 1 + int(seed%4)
+		simulate(t, slots, func(t *testing.T, q *queue.Queue, _ *clock) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			m := &model{slots: slots}
+			var all []*place
+			for range 300 {
+				step(t, random, q, m, &all)
+				synctest.Wait()
+				m.settle()
+				for _, p := range all {
+					checkPlace(t, m, p)
+				}
+				checkStats(t, q, m.held(), len(m.places)-m.held())
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
+				}
+			}
+			for len(m.places) > 0 {
+				for _, p := range slices.Clone(m.places) {
+					if p.has {
+						m.giveUp(p)
+						p.turn.GiveUp()
+					}
+				}
+				m.sleep(limit)
+				synctest.Wait()
+				m.settle()
+			}
+			checkStats(t, q, 0, 0)
+		})
+	}
+}
+
+// step does one thing at random, at the Queue and its model.
+func step(t *testing.T, random *rand.Rand, q *queue.Queue, m *model, all *[]*place) {
+	if len(*all) == 0 || random.IntN(4) == 0 {
+		m.came++
+		p := &place{rank: queue.Rank(random.IntN(3)), due: random.Int64N(5), came: m.came}
+		p.turn = q.Turn(p.rank, p.due)
+		*all = append(*all, p)
+	}
+	p := (*all)[random.IntN(len(*all))]
+	idle := !slices.Contains(m.places, p)
+	switch n := random.IntN(16); {
+	case n == 0:
+		d := time.Duration(random.Int64N(int64(2 * limit)))
+		m.pause(d)
+		q.Pause(d)
+	case n < 3:
+		m.sleep(time.Duration(random.Int64N(int64(limit))))
+	case n == 3:
+		m.raise(p)
+		p.turn.Raise()
+	case n == 4 && !idle && !p.has:
+		m.leave(p)
+		p.leave()
+	case n == 5 && idle:
+		if got, want := p.turn.Try(), m.try(p); got != want {
+			t.Errorf("Try returned %v", got)
+		}
+	case n < 9 && p.has:
+		m.giveUp(p)
+		p.turn.GiveUp()
+	case idle:
+		m.take(p)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		p.leave = func() { cancel(errLeft) }
+		p.result = make(chan error, 1)
+		go func() { p.result <- p.turn.Take(ctx) }()
+	}
+}

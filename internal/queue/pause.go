@@ -1,0 +1,65 @@
+package queue
+
+import (
+	"container/heap"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// MaxPause is the longest pause. Then one turn finds out whether it has to be longer.
+const MaxPause = 5 * time.Minute
+
+// Pause lets nobody get a slot for d, or for [MaxPause] if that is less. Slots that are held stay
+// so. It does not end a longer pause. When the pause has ended, one turn gets a slot; if that is
+// given up, and no other pause has begun meanwhile, the others follow.
+//
+// Whoever waits, and has less time than the pause takes, fails with a [*PausedError].
+func (q *Queue) Pause(d time.Duration) {
+	d = min(d, MaxPause)
+	now := q.lock()
+	defer q.mu.Unlock()
+	if d <= q.pausedFor(now) {
+		return
+	}
+	q.pauses.Add(1)
+	q.since, q.pause = now.Round(0), d
+	q.unproven, q.probe = true, nil
+	q.refuse(now)
+	q.dispatch(now)
+}
+
+// pausedFor returns how long the pause takes yet; 0 if there is none. A pause that begins in the
+// future has ended: the clock was set back since, and nobody knows how long ago it began. mu is
+// held.
+func (q *Queue) pausedFor(now time.Time) time.Duration {
+	elapsed := now.Sub(q.since)
+	if elapsed < 0 {
+		return 0
+	}
+	return max(q.pause-elapsed, 0)
+}
+
+// refuse fails whoever waits and has less time than the pause, which begins, takes. mu is held.
+func (q *Queue) refuse(now time.Time) {
+	err := &PausedError{q.pause}
+	q.waiting = slices.DeleteFunc(q.waiting, func(t *Turn) bool {
+		if q.pause <= t.left(now) {
+			return false
+		}
+		t.state, t.refused = idle, err
+		t.wake()
+		return true
+	})
+	for i, t := range q.waiting {
+		t.index = i
+	}
+	heap.Init(&q.waiting)
+}
+
+// PausedError says that a pause lasts longer than a [Turn] may wait.
+type PausedError struct {
+	Left time.Duration // of the pause
+}
+
+func (e *PausedError) Error() string { return fmt.Sprintf("paused for another %v", e.Left) }

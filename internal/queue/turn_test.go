@@ -1,0 +1,287 @@
+package queue_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/queue"
+)
+
+func TestGiveUpLetsTheNextOneHaveTheSlot(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held := taken(t, q)
+		next := taking(t.Context(), newTurn(q))
+		last := taking(t.Context(), newTurn(q))
+		checkWaits(t, next)
+		held.GiveUp()
+		checkTurn(t, checkAfter(t, 0, next))
+		held.GiveUp() // it has none any more
+		checkWaits(t, last)
+		checkStats(t, q, 1, 1)
+	})
+}
+
+func TestTurnIsTakenAgainAfterItWasGivenUp(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held := taken(t, q)
+		for range 3 {
+			held.GiveUp()
+			checkTurn(t, held.Take(t.Context()))
+		}
+		checkTurn(t, held.Take(t.Context())) // it has one
+		checkStats(t, q, 1, 0)
+		next := passing(t.Context(), newTurn(q))
+		checkWaits(t, next)
+		held.GiveUp()
+		checkTurn(t, <-next)
+	})
+}
+
+func TestTurnIsTakenAgainByWhoWaitedForItBefore(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		turn := newTurn(q)
+		for range 3 {
+			held := taken(t, q)
+			result := passing(t.Context(), turn)
+			checkWaits(t, result)
+			held.GiveUp()
+			checkTurn(t, <-result)
+		}
+	})
+}
+
+func TestWhoeverLeavesGetsTheCause(t *testing.T) {
+	for name, pause := range map[string]time.Duration{
+		"while no slot is free": 0,
+		"during a pause":        limit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+				held := taken(t, q)
+				q.Pause(pause)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				leaver := taking(ctx, newTurn(q))
+				next := taking(t.Context(), newTurn(q))
+				checkWaits(t, leaver)
+				cancel(errLeft)
+				checkLeft(t, checkAfter(t, 0, leaver))
+				checkStats(t, q, 1, 1)
+
+				// What it waited for is there for the next one.
+				held.GiveUp()
+				checkTurn(t, checkAfter(t, pause, next))
+			})
+		})
+	}
+}
+
+func TestWhoeverHasLeftGetsTheCauseAndNoTurn(t *testing.T) {
+	for name, pause := range map[string]time.Duration{
+		"a slot is free":              0,
+		"there is a pause":            limit,
+		"the pause outlasts the turn": limit + 1,
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+				q.Pause(pause)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				cancel(errLeft)
+				turn := newTurn(q)
+				checkLeft(t, checkAfter(t, 0, taking(ctx, turn)))
+				checkBegun(t, turn, false)
+				checkStats(t, q, 0, 0)
+			})
+		})
+	}
+}
+
+func TestSlotOfWhoLeavesAtThatMomentIsTheNextOnes(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
+		held, turn := taken(t, q), newTurn(q)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		leaver := taking(ctx, turn)
+		next := taking(t.Context(), newTurn(q))
+		c.onNow = held.GiveUp // it gets the slot once it has seen that its context has ended
+		cancel(errLeft)
+		checkLeft(t, <-leaver)
+		checkBegun(t, turn, false)
+		checkTurn(t, <-next)
+		checkStats(t, q, 1, 0)
+	})
+}
+
+func TestTryTakesWhatNeedNotBeWaitedFor(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		turn, other := newTurn(q), newTurn(q)
+		check := func(turn *queue.Turn, want bool) {
+			t.Helper()
+			if got := turn.Try(); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+		check(turn, true)
+		check(turn, true) // it has one
+		checkBegun(t, turn, true)
+		check(other, false)
+		checkStats(t, q, 1, 0)
+		turn.GiveUp()
+		check(other, true)
+		q.Pause(limit)
+		other.GiveUp()
+		check(turn, false)
+		time.Sleep(limit)
+		check(turn, true) // it probes
+		checkStats(t, q, 1, 0)
+	})
+}
+
+func TestTryTakesNothingFromWhoWouldComeFirst(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
+		q.Pause(limit)
+		first := taking(t.Context(), newTurn(q))
+		late := newTurn(q)
+		c.offset = limit // nobody has seen yet that the pause has ended
+		if late.Try() {
+			t.Error("it has the slot of the one who came first")
+		}
+		checkTurn(t, checkAfter(t, 0, first))
+	})
+}
+
+func checkBegun(t *testing.T, turn *queue.Turn, want bool) {
+	t.Helper()
+	begun := false
+	select {
+	case <-turn.Begun():
+		begun = true
+	default:
+	}
+	if begun != want {
+		t.Errorf("it has begun: %v, want %v", begun, want)
+	}
+}
+
+func TestTurnBeginsWithItsFirstSlot(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held, turn := taken(t, q), newTurn(q)
+		result := taking(t.Context(), turn)
+		time.Sleep(time.Hour)
+		checkBegun(t, turn, false)
+		held.GiveUp()
+		checkTurn(t, <-result)
+		checkBegun(t, turn, true)
+		turn.GiveUp()
+		checkTurn(t, turn.Take(t.Context()))
+		checkBegun(t, turn, true)
+	})
+}
+
+func TestSleepEndsWithItsTimeOrTheContext(t *testing.T) {
+	for name, test := range map[string]struct {
+		after, d, leave time.Duration // since it began; the context ends after leave
+		slept           bool
+		took            time.Duration
+	}{
+		"within the turn":       {0, limit / 2, time.Hour, true, limit / 2},
+		"until the turn's end":  {0, limit, time.Hour, true, limit},
+		"beyond it":             {0, limit + 1, time.Hour, false, 0},
+		"until its end, later":  {limit / 3, limit * 2 / 3, time.Hour, true, limit * 2 / 3},
+		"beyond it, later":      {limit / 3, limit*2/3 + 1, time.Hour, false, 0},
+		"beyond it, at the end": {limit, 1, time.Hour, false, 0},
+		"beyond the context's":  {0, limit, time.Second, false, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+				turn := taken(t, q)
+				turn.GiveUp()
+				time.Sleep(test.after)
+				checkSleep(t, turn, test.d, test.leave, test.slept, test.took)
+			})
+		})
+	}
+}
+
+// checkSleep fails if the turn does not sleep for d, or as long as wanted, with a context that ends
+// after leave.
+func checkSleep(
+	t *testing.T, turn *queue.Turn, d, leave time.Duration, want bool, wantTook time.Duration,
+) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), leave)
+	defer cancel()
+	begin := time.Now()
+	slept := turn.Sleep(ctx, d)
+	if took := time.Since(begin); slept != want || took != wantTook {
+		t.Errorf("it slept: %v, for %v, want %v, for %v", slept, took, want, wantTook)
+	}
+}
+
+func TestTimeOfATurnCountsFromItsFirstSlot(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		held, turn := taken(t, q), newTurn(q)
+		time.Sleep(time.Hour)
+		checkSleep(t, turn, limit+1, time.Hour, false, 0)
+		checkSleep(t, turn, limit, time.Hour, true, limit)
+		result := passing(t.Context(), turn)
+		time.Sleep(time.Hour)
+		held.GiveUp()
+		checkTurn(t, <-result)
+		checkSleep(t, turn, limit/2, time.Hour, true, limit/2)
+		checkTurn(t, <-passing(t.Context(), turn)) // it has begun before
+		checkSleep(t, turn, limit/2+1, time.Hour, false, 0)
+	})
+}
+
+// The time is bounded by a timer of the caller's, which no step of the clock moves.
+func TestClockThatWasSetNeitherEndsATurnNorLetsItSleepBeyondItsEnd(t *testing.T) {
+	for _, step := range []time.Duration{
+		-1000 * time.Hour, -limit, limit, 1000 * time.Hour,
+	} {
+		simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
+			turn := taken(t, q)
+			turn.GiveUp()
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			time.Sleep(limit / 2)
+			c.offset = step
+			if !turn.Sleep(ctx, limit/4) {
+				t.Errorf("set by %v: it did not sleep within its time", step)
+			}
+			begin := time.Now()
+			if turn.Sleep(ctx, limit/2) || time.Since(begin) > limit/4 {
+				t.Errorf("set by %v: it slept beyond its end", step)
+			}
+			if turn.Sleep(ctx, limit+1) {
+				t.Errorf("set by %v: it slept for longer than a turn takes", step)
+			}
+		})
+	}
+}
+
+func TestClockMayCallBack(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
+		turn := newTurn(q)
+		for name, call := range map[string]func(){
+			"Take":   func() { checkTurn(t, turn.Take(t.Context())) },
+			"GiveUp": turn.GiveUp,
+			"Try":    func() { turn.Try() },
+			"Sleep":  func() { turn.Sleep(t.Context(), 1) },
+			"Pause":  func() { q.Pause(1) },
+		} {
+			called := false
+			c.onNow = func() {
+				called = true
+				q.Stats() // it would wait for ever under the lock
+			}
+			call()
+			if !called {
+				t.Errorf("%s did not look at the clock", name)
+			}
+			turn.GiveUp()
+			time.Sleep(1)
+			synctest.Wait()
+		}
+	})
+}
