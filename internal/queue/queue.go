@@ -33,10 +33,7 @@ type Queue struct {
 	waiting order
 	since   time.Time     // when the pause began, by the wall clock
 	pause   time.Duration // 0 once it was seen to have ended
-
-	// watcher is the turn that waits for the pause's end, for all: the next one. It is nil if
-	// there is no pause or nobody waits.
-	watcher *Turn
+	watcher *Turn         // of those who wait, the one who sees to the pause's end for all
 
 	// After a pause one turn gets a slot, the probe, and no other one until it gives that up.
 	unproven bool  // from a pause until a probe has given its slot up
@@ -90,15 +87,15 @@ func (q *Queue) dispatch(now time.Time) {
 	}
 }
 
-// watch lets the next turn wait for the pause's end. Another one that does so already may go on:
-// whoever sees it first tells the others. mu is held.
+// watch sees to it that one of those who wait, if anybody does, looks when the pause ends. mu is
+// held.
 func (q *Queue) watch() {
-	var next *Turn
-	if len(q.waiting) > 0 {
-		next = q.waiting[0]
+	if len(q.waiting) == 0 {
+		q.watcher = nil
+		return
 	}
-	if next != q.watcher && next != nil {
-		next.wake()
+	if q.watcher == nil || q.watcher.state != waiting {
+		q.watcher = q.waiting[0]
+		q.watcher.wake()
 	}
-	q.watcher = next
 }

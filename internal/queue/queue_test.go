@@ -250,11 +250,15 @@ func TestRaisedTurnIsWaitedForAndComesNow(t *testing.T) {
 func TestTurnIsRaisedWhileItWaits(t *testing.T) {
 	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
 		held := taken(t, q)
-		soon, refresh := q.Turn(queue.Unwaited, 1), q.Turn(queue.Unwaited, 2)
 		before := newTurn(q)
-		got := line(t, soon, refresh, before)
-		refresh.Raise()
-		checkLine(t, q, held, got, before, refresh, soon)
+		turns := []*queue.Turn{before}
+		for due := range int64(20) {
+			turns = append(turns, q.Turn(queue.Unwaited, due))
+		}
+		got := line(t, turns...)
+		turns[10].Raise()
+		want := slices.Concat([]*queue.Turn{before, turns[10]}, turns[1:10], turns[11:])
+		checkLine(t, q, held, got, want...)
 	})
 }
 

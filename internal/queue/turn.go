@@ -64,12 +64,8 @@ func (t *Turn) Raise() {
 	}
 	q.turns++
 	t.rank, t.came = Waited, q.turns
-	if t.state != waiting {
-		return
-	}
-	heap.Fix(&q.waiting, t.index)
-	if q.watcher != nil {
-		q.watch()
+	if t.state == waiting {
+		heap.Fix(&q.waiting, t.index)
 	}
 }
 
