@@ -40,13 +40,12 @@ func New(cfg Config) (*Cache, error) {
 	background := &guard.Background{}
 	login := &login{
 		client:     looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now),
-		apiVersion: cfg.APIVersion,
 		apiKey:     cfg.APIKey,
 		afterLogin: cfg.AfterLogin,
 		sender:     &c.sender,
 		background: background,
-		logins:     queue.New(cfg.MaxConcurrentLogins, cfg.LoginTimeout, cfg.Clock),
-		logouts:    queue.New(cfg.MaxConcurrentLogins, cfg.LoginTimeout, cfg.Clock),
+		logins:     newCalls(cfg, background, true),
+		logouts:    newCalls(cfg, background, false),
 		clock:      cfg.Clock,
 		timeout:    cfg.LoginTimeout,
 		events:     c.events,
@@ -59,11 +58,12 @@ func New(cfg Config) (*Cache, error) {
 		},
 		acceptService: func(replacement *token.Token) { c.accept(service, replacement) },
 	}
+	login.logins.discard = login.discard
 	l := &lifecycle{
 		tokens:     c.tokens,
 		heldDown:   queue.NewHoldDown[Identity](),
 		issuer:     login,
-		queue:      login.logins,
+		queue:      login.logins.queue,
 		clock:      cfg.Clock,
 		timeout:    cfg.LoginTimeout,
 		maxLogins:  cfg.MaxConcurrentLogins,
@@ -92,6 +92,18 @@ func New(cfg Config) (*Cache, error) {
 	}
 	c.lifecycle = l
 	return c, nil
+}
+
+// newCalls makes calls with slots of their own.
+func newCalls(cfg Config, background *guard.Background, pausing bool) *calls {
+	return &calls{
+		queue:      queue.New(cfg.MaxConcurrentLogins, cfg.LoginTimeout, cfg.Clock),
+		pausing:    pausing,
+		apiVersion: cfg.APIVersion,
+		clock:      cfg.Clock,
+		timeout:    cfg.LoginTimeout,
+		background: background,
+	}
 }
 
 // token returns the Slot's token, which is the way of every request.

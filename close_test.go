@@ -130,10 +130,10 @@ func TestCloseGoesOnWhileLogoutsSucceed(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxConcurrentLogins(1))
 		useUsers(t, cache, 5)
-		failing(looker, lookertest.OpLogout, delayed(20*time.Second))
+		failing(looker, lookertest.OpLogout, delayed(9*time.Second))
 		before := time.Now()
 		closeCache(t, cache)
-		checkTook(t, before, 2*time.Minute)
+		checkTook(t, before, 54*time.Second)
 		checkNoneAlive(t, looker)
 	})
 }

@@ -128,7 +128,7 @@ func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {
 func TestDefaultsAreAsDocumented(t *testing.T) {
 	t.Run("LoginTimeout", func(t *testing.T) {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
+			failing(looker, lookertest.OpLogin, delayed(time.Hour))
 			before := time.Now()
 			failsWith(t, newCache(t, looker).ServiceAccount(), context.DeadlineExceeded)
 			checkTook(t, before, 30*time.Second)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lookerauth/lookerauth/internal/looker"
 	"github.com/lookerauth/lookerauth/internal/queue"
 )
 
@@ -66,7 +65,7 @@ type CallError struct {
 	Identity   Identity      // whose token it was about
 	StatusCode int           // of the answer; 0 if none came; 429 during a pause, too
 	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if none
-	RetryAfter time.Duration // from a 429; 0 if Looker did not say
+	RetryAfter time.Duration // from a 429 or a 5xx; 0 if Looker did not say
 	Err        error         // the cause, which errors.Is and errors.As see; may be nil
 }
 
@@ -122,13 +121,20 @@ func (e *CallError) Is(target error) bool {
 	return target == context.DeadlineExceeded && e.Timeout()
 }
 
-// permanent reports whether the same call would be refused until somebody changes something.
-func (e *CallError) permanent() bool {
-	switch e.StatusCode {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
-		return true
+// notFoundHoldDown is how long a user is held down who was not found, but may just be created.
+const notFoundHoldDown = 5 * time.Second
+
+// holdDown is for how long the identity is held down; 0 if that doubles with each failure, as the
+// same call may succeed without anybody changing something.
+func (e *CallError) holdDown() time.Duration {
+	switch {
+	case errors.Is(e.Err, ErrUserNotFound):
+		return notFoundHoldDown
+	case e.StatusCode == http.StatusBadRequest, e.StatusCode == http.StatusForbidden,
+		errors.Is(e.Err, ErrBadAPIKey), errors.Is(e.Err, ErrNotLooker):
+		return queue.MaxHoldDown
 	}
-	return errors.Is(e.Err, ErrNotLooker)
+	return 0
 }
 
 // temporary reports whether the same call may well succeed in a moment: nothing answered, or
@@ -138,10 +144,11 @@ func (e *CallError) temporary() bool {
 		errors.Is(e.Err, errNoAnswer)
 }
 
-// isRejection reports whether a call failed because Looker rejected the token that it came with.
-func isRejection(err error) bool {
-	var failed *CallError
-	return errors.As(err, &failed) && failed.StatusCode == http.StatusUnauthorized
+// isRejection reports whether a call of who failed because Looker rejected the token that it came
+// with.
+func isRejection(who Identity, err error) bool {
+	failed := ownFailure(who, err)
+	return failed != nil && failed.StatusCode == http.StatusUnauthorized
 }
 
 // errActsAsOther is why an answer is withheld, or a request not sent.
@@ -162,70 +169,15 @@ func asCallError(err error, op string, who Identity) error {
 	return &CallError{Op: op, Identity: who, Err: err}
 }
 
-// noTurn is the error of a call that was not made.
-func noTurn(op string, who Identity, err error) *CallError {
-	failed := &CallError{Op: op, Identity: who, Err: err}
-	var paused *queue.PausedError
-	if errors.As(err, &paused) {
-		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
-		failed.Err = ErrRateLimited
+// ownFailure is what went wrong with a login of who itself. It is nil if err is the service
+// account's, which is counted, logged and held down there.
+func ownFailure(who Identity, err error) *CallError {
+	var failed *CallError
+	if errors.As(err, &failed) && failed.Identity == who {
+		return failed
 	}
-	return failed
+	return nil
 }
-
-// meaning says what a failed call under this version of the API means to the caller.
-func meaning(op string, who Identity, version string, failed *looker.Error) *CallError {
-	e := &CallError{
-		Op:         op,
-		Identity:   who,
-		StatusCode: failed.Status,
-		Message:    failed.Message,
-		RetryAfter: failed.RetryAfter,
-		Err:        failed.Err,
-	}
-	status := failed.Status
-	switch {
-	case failed.NoAnswer:
-		const check = "%w: check that the base URL is right and reachable: %w"
-		e.Err = fmt.Errorf(check, errNoAnswer, failed.Err)
-	case failed.NotLooker && failed.Err != nil:
-		e.Err = fmt.Errorf("%w: %w", failed.Err, ErrNotLooker)
-	case failed.NotLooker:
-		e.Err = ErrNotLooker
-	case status == http.StatusTooManyRequests:
-		e.Err = ErrRateLimited
-	case op == opLogin && (status == http.StatusNotFound || status == http.StatusUnauthorized):
-		e.Err = ErrBadAPIKey
-	case op == opLoginUser && status == http.StatusForbidden:
-		e.Err = ErrForbidden
-	case op == opLoginUser && status == http.StatusNotFound:
-		e.Err = ErrUserNotFound
-	}
-	if version != apiVersion && op != opLogout && !e.temporary() {
-		e.Err = &versionError{version, e.Err}
-	}
-	return e
-}
-
-// apiVersion is the only version of Looker's API since 23.18.
-const apiVersion = "4.0"
-
-// versionError is a refusal that may come from the version of the API.
-type versionError struct {
-	version string
-	err     error // may be nil
-}
-
-func (e *versionError) Error() string {
-	const gone = "API %s is gone since Looker 23.18: leave APIVersion empty"
-	hint := fmt.Sprintf(gone, e.version)
-	if e.err == nil {
-		return hint
-	}
-	return e.err.Error() + " (" + hint + ")"
-}
-
-func (e *versionError) Unwrap() error { return e.err }
 
 // serviceError is what a user's login fails with if the service account has no token. If the wait
 // for it was cut short, it says why, which the context's own error does not.
@@ -242,7 +194,14 @@ func noKey(err error) *CallError {
 	return &CallError{Op: opLogin, Identity: ServiceAccount(), Err: err}
 }
 
-// tooLate is why a call of ours was given up.
+// queued is what a caller gets who leaves before the login has had its turn.
+func queued(who Identity, ahead int, cause error) error {
+	const format = "lookerauth: %s: %d logins come before this one: " +
+		"raise MaxConcurrentLogins if Looker can bear more at once: %w"
+	return fmt.Errorf(format, loginOp(who), ahead, cause)
+}
+
+// tooLate is why a login was given up.
 func tooLate(timeout time.Duration) error {
 	const late = "not done within LoginTimeout, %v (is Looker reachable at the base URL?): %w"
 	return fmt.Errorf(late, timeout, context.DeadlineExceeded)

@@ -47,11 +47,10 @@ func (f *fleet) issue(
 			return issued{}, serviceError(ctx, err)
 		}
 	}
-	name, err := f.name(ctx, who)
+	name, err := f.nameInTime(ctx, who)
 	if err != nil {
 		return issued{}, serviceError(ctx, noKey(err))
 	}
-	defer b.turn.GiveUp()
 	c := f.claim(name, b, last)
 	if !f.isReady(who) || !b.turn.Try() { // nobody waits for what is there
 		if t := c.look(ctx); t != nil {
@@ -66,7 +65,7 @@ func (f *fleet) issue(
 	}
 	t, leased, err := c.take(ctx)
 	if err != nil {
-		return issued{}, noTurn(loginOp(who), who, err)
+		return issued{}, noTurn(loginOp(who), who, f.timeout, err)
 	}
 	if t != nil {
 		return f.taken(who, *t, last), nil
@@ -275,7 +274,7 @@ func (f *fleet) remove(
 	return removed, nil
 }
 
-// nameInTime is name, for who has no LoginTimeout: the user's APIKey may hang.
+// nameInTime is name, bounded: the user's APIKey may hang.
 func (f *fleet) nameInTime(ctx context.Context, who Identity) (string, error) {
 	var name string
 	done := guard.Run(func() (err error) {

@@ -108,7 +108,7 @@ func TestLeaseLeavesTimeForTheLogin(t *testing.T) {
 		store := newMemoryStore()
 		short := loginTimeout(2 * time.Second)
 		holdLease(t, looker, store, short)
-		failing(looker, lookertest.OpLogin, delayed(time.Second))
+		failing(looker, lookertest.OpLogin, delayed(600*time.Millisecond))
 		accessToken(t, newCache(t, looker, withStore(store), short).ServiceAccount())
 	})
 }
@@ -327,7 +327,7 @@ func TestDeadLeaseIsTakenOverByOneWhateverLoginTimeoutIs(t *testing.T) {
 
 func TestSlowLoginsMakeLeasesLonger(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		failing(looker, lookertest.OpLogin, delayed(12*time.Second))
+		failing(looker, lookertest.OpLogin, delayed(9*time.Second))
 		fleet := newFleet(t, looker, 8, withStore(newMemoryStore()))
 		together(8, func(i int) { accessToken(t, fleet[i].ServiceAccount()) })
 		time.Sleep(2 * time.Hour)

@@ -62,7 +62,7 @@ func TestTokenThatALoginFoundIsNotEndedByIt(t *testing.T) {
 			response := token.Response{AccessToken: "4QDk", Sent: now, Life: time.Hour}
 			l.tokens.Put(token.New(who.key, response), now.UnixNano())
 
-			o, err := l.run(t.Context(), who, true)
+			o, err := l.run(t.Context(), who, &outcome{})
 			if err != nil || !o.found {
 				t.Fatalf("the login found nothing: %+v, %v", o, err)
 			}

@@ -19,7 +19,7 @@ func TestCallThatIsRunTwiceHasOneResult(t *testing.T) {
 		if !first || again || late != c || err != nil {
 			t.Fatalf("joined first: %v and %v, %v", first, again, err)
 		}
-		j.onRun = func(context.Context, string, bool) (string, error) { return "one", errJob }
+		j.onRun = func(context.Context, string, string) (string, error) { return "one", errJob }
 		for range 2 {
 			r := <-g.results.DoChan(c.name, func() (any, error) { return g.run("a", c) })
 			if r.Val != "one" || r.Err != errJob {
@@ -88,7 +88,7 @@ func TestDiscardConcernsOnlyTheCallUnderWay(t *testing.T) {
 
 func TestCloseCancelsCallsAndLetsNoneStart(t *testing.T) {
 	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
-		j.onRun = func(ctx context.Context, key string, _ bool) (string, error) {
+		j.onRun = func(ctx context.Context, key, _ string) (string, error) {
 			<-ctx.Done()
 			if context.Cause(ctx) != errEnd {
 				t.Errorf("the job was ended by %v", context.Cause(ctx))
@@ -223,7 +223,7 @@ func TestGroupUnderStress(t *testing.T) {
 func stress(t *testing.T, g *group[string, string], j *jobs, random *rand.Rand) {
 	var begun atomic.Int64                  // runs, which have numbers
 	var underWay, discarded [3]atomic.Int64 // the latter is the last run before the discard
-	j.onRun = func(ctx context.Context, key string, _ bool) (string, error) {
+	j.onRun = func(ctx context.Context, key, _ string) (string, error) {
 		if underWay[key[0]-'a'].Add(1) > 1 {
 			t.Errorf("two calls for %s are under way", key)
 		}

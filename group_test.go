@@ -19,11 +19,33 @@ var (
 // jobs are steps that a test may define one by one, and count what they are asked for.
 type jobs struct {
 	onRefuse func(key string) error
-	onRun    func(ctx context.Context, key string, waited bool) (string, error)
+	onRun    func(ctx context.Context, key, begun string) (string, error)
+	onLeft   func(key, begun string, cause error) error
 	onKeep   func(result string, err, lost error) (string, error)
 	onReport func(ctx context.Context, key, result string, err error)
 
-	refuses, runs, keeps, joins, reports atomic.Int64
+	goesOn bool // a call is not withdrawn
+
+	refuses, runs, keeps, joins, reports, raises atomic.Int64
+}
+
+// begin says for whom the call is.
+func (j *jobs) begin(_ string, waited bool) string {
+	if waited {
+		return "for somebody"
+	}
+	return "for nobody"
+}
+
+func (j *jobs) raise(string) { j.raises.Add(1) }
+
+func (j *jobs) withdraw(string) bool { return !j.goesOn }
+
+func (j *jobs) left(key, begun string, cause error) error {
+	if j.onLeft == nil {
+		return cause
+	}
+	return j.onLeft(key, begun, cause)
 }
 
 func (j *jobs) refuse(key string) error {
@@ -35,10 +57,10 @@ func (j *jobs) refuse(key string) error {
 }
 
 // run takes a second if the test does not say otherwise. The result has the number of the run.
-func (j *jobs) run(ctx context.Context, key string, waited bool) (string, error) {
+func (j *jobs) run(ctx context.Context, key, begun string) (string, error) {
 	n := j.runs.Add(1)
 	if j.onRun != nil {
-		return j.onRun(ctx, key, waited)
+		return j.onRun(ctx, key, begun)
 	}
 	time.Sleep(time.Second)
 	return fmt.Sprint(key, n), nil
@@ -145,9 +167,9 @@ func TestGroupRunsOneCallForEachKey(t *testing.T) {
 
 func TestGroupHandsOutWhatWasKept(t *testing.T) {
 	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
-		j.onRun = func(_ context.Context, key string, waited bool) (string, error) {
+		j.onRun = func(_ context.Context, key, begun string) (string, error) {
 			time.Sleep(time.Second)
-			if !waited {
+			if begun != "for somebody" {
 				t.Error("the job does not know that somebody waits")
 			}
 			return key, errJob
@@ -211,7 +233,7 @@ func TestJobHasTheFirstCallersValuesAndAnEndOfItsOwn(t *testing.T) {
 				t.Errorf("the %s's context is %v (%v)", whose, ctx, ctx.Err())
 			}
 		}
-		j.onRun = func(ctx context.Context, _ string, _ bool) (string, error) {
+		j.onRun = func(ctx context.Context, _, _ string) (string, error) {
 			ofJob = ctx
 			time.Sleep(time.Second)
 			check(ctx, "job")
@@ -223,6 +245,7 @@ func TestJobHasTheFirstCallersValuesAndAnEndOfItsOwn(t *testing.T) {
 				t.Errorf("report was told %q, %v", result, err)
 			}
 		}
+		j.goesOn = true
 		left := askFor(leaving(t), g, "a") // which nobody joins
 		checkGot(t, left, got{"", context.DeadlineExceeded, time.Second / 4})
 		time.Sleep(time.Second)
@@ -328,9 +351,9 @@ func TestWhoAsksAgainMayLeaveOrBeRefused(t *testing.T) {
 
 func TestStartRunsOneCallForNobody(t *testing.T) {
 	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
-		j.onRun = func(ctx context.Context, key string, waited bool) (string, error) {
+		j.onRun = func(ctx context.Context, key, begun string) (string, error) {
 			time.Sleep(time.Second)
-			if waited || ctx.Value(contextKey{}) != nil {
+			if begun != "for nobody" || ctx.Value(contextKey{}) != nil {
 				t.Error("the call belongs to somebody")
 			}
 			return key, nil

@@ -175,7 +175,7 @@ func TestKeyAndLoginShowNoSecret(t *testing.T) {
 
 func TestTimeoutIsOneForNetError(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
+		failNext(looker, 3, lookertest.OpLogin, delayed(time.Hour))
 		_, err := newCache(t, looker).User("789").Token()
 		var timeout net.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() {

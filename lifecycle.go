@@ -2,7 +2,7 @@ package lookerauth
 
 import (
 	"context"
-	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/lookerauth/lookerauth/internal/guard"
@@ -40,8 +40,11 @@ type lifecycle struct {
 	closeErr error
 }
 
-// outcome is what came of a login.
+// outcome is what came of a login, or comes of one under way.
 type outcome struct {
+	turn   *queue.Turn
+	waited atomic.Bool // somebody waits for it, or did
+
 	token   *token.Token // may be set although the login failed: then it has to be ended
 	found   bool         // the token was there: another login had just ended
 	refused bool         // there was no login: another one had just failed
@@ -63,15 +66,53 @@ func (l *lifecycle) wait(ctx context.Context, who Identity) (*token.Token, error
 // refresh replaces the identity's token in the background.
 func (l *lifecycle) refresh(who Identity) { l.logins.start(who) }
 
+// refuse holds an identity down after a failed login.
 func (l *lifecycle) refuse(who Identity) error {
 	_, _, err := l.heldDown.Refuse(who, wallTime(l.clock))
 	return err
 }
 
-// run gets a new token, unless another login has just ended. One that nobody waits for is tried
-// once: the hold-down paces what follows.
-func (l *lifecycle) run(ctx context.Context, who Identity, waited bool) (*outcome, error) {
+// begin gives a login its place in the queue. The service account's is the first, as all others
+// wait for it; among refreshes it is that of the token that becomes unusable first.
+func (l *lifecycle) begin(who Identity, waited bool) *outcome {
 	o := &outcome{}
+	o.waited.Store(waited)
+	switch {
+	case !who.isUser():
+		o.turn = l.queue.Turn(queue.First, 0)
+	case waited:
+		o.turn = l.queue.Turn(queue.Waited, 0)
+	default:
+		var due int64
+		if last := l.tokens.Last(who.key); last != nil {
+			due = last.UsableUntil()
+		}
+		o.turn = l.queue.Turn(queue.Unwaited, due)
+	}
+	return o
+}
+
+// raise makes a refresh a caller's login.
+func (l *lifecycle) raise(o *outcome) {
+	o.waited.Store(true)
+	o.turn.Raise()
+}
+
+// withdraw gives the place of a login up, unless it has had its turn: what is on the wire goes on.
+func (l *lifecycle) withdraw(o *outcome) bool { return o.turn.Withdraw() }
+
+// left tells a caller who waited in vain how long the queue was.
+func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
+	inFlight, _ := l.queue.Stats()
+	before := o.turn.Ahead() + inFlight
+	if o.turn.Begun() || before == 0 {
+		return cause
+	}
+	return queued(who, before, cause)
+}
+
+// run gets a new token, unless another login has just ended.
+func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome, error) {
 	o.ctx, o.release = l.events.hold(ctx)
 	if err := l.refuse(who); err != nil {
 		o.refused = true
@@ -83,18 +124,8 @@ func (l *lifecycle) run(ctx context.Context, who Identity, waited bool) (*outcom
 		o.token, o.found = last, true
 		return o, nil
 	}
-	b := budget{turn: l.queue.Turn(queue.Waited, 0), tries: 1}
-	if waited {
-		b.tries = maxTries
-	}
-	issue := func(ctx context.Context) (issued, error) { return l.issuer.issue(ctx, who, b, last) }
-	late := func(new issued, err error) {
-		if new.token != nil {
-			l.discard(o.ctx, who, new.token, err == nil)
-		}
-	}
-	tooLate := tooLate(l.timeout)
-	new, err := guard.Bounded(o.ctx, l.background, l.clock, l.timeout, tooLate, issue, late)
+	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, last)
+	o.turn.GiveUp()
 	o.token, o.ended = new.token, wallTime(l.clock)
 	if err != nil {
 		return o, asCallError(err, loginOp(who), who)
@@ -123,8 +154,7 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 		return o, lost
 	}
 	if failed := ownFailure(who, err); failed != nil && !o.refused {
-		fixed := map[bool]time.Duration{true: queue.MaxHoldDown}[failed.permanent()]
-		holdDown := l.heldDown.Add(who, err, fixed, o.ended)
+		holdDown := l.heldDown.Add(who, err, failed.holdDown(), o.ended)
 		l.events.loginFailed(o.ctx, who, err, holdDown)
 	}
 	return o, err
@@ -163,16 +193,6 @@ func (l *lifecycle) joined(Identity) { l.events.joined() }
 
 func (l *lifecycle) report(_ context.Context, _ Identity, o *outcome, _ error) { o.release() }
 
-// ownFailure is what went wrong with a login of who itself. It is nil if err is the service
-// account's, which is counted, logged and held down there.
-func ownFailure(who Identity, err error) *CallError {
-	var failed *CallError
-	if errors.As(err, &failed) && failed.Identity == who {
-		return failed
-	}
-	return nil
-}
-
 // invalidate takes a token out of service if it is the current one.
 func (l *lifecycle) invalidate(ctx context.Context, who Identity, accessToken string) {
 	if l.tokens.Invalidate(who.key, accessToken) {
@@ -202,6 +222,7 @@ func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 		return err
 	}
 	defer done()
+	l.heldDown.Remove(who)
 	var tokens []*token.Token
 	if left := l.tokens.Remove(who.key, l.clock.Now().UnixNano()); left != nil {
 		tokens = left.Tokens

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -64,30 +63,20 @@ func (l Login) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "lookerauth.Login{Identity: %v, UserID: %q}", l.Identity, l.UserID), nil
 }
 
-// budget is how long and how often to try.
-type budget struct {
-	turn  *queue.Turn // ends with the time there is
-	tries int
-}
-
-const (
-	maxTries     = 3                      // calls for one login; a background refresh has one
-	maxReplays   = 2                      // of what was answered 401, with another token
-	firstBackoff = 100 * time.Millisecond // before the second try; doubled each time, and jittered
-)
+// maxReplays is how often what was answered 401 is sent again, with another token.
+const maxReplays = 2
 
 // login is the issuer that asks Looker.
 type login struct {
 	client     *looker.Client
-	apiVersion string
 	apiKey     func(ctx context.Context) (APIKey, error)
 	afterLogin func(ctx context.Context, login Login) error // may be nil
 	sender     *sender                                      // for AfterLogin
 	background *guard.Background
-	logins     *queue.Queue
-	logouts    *queue.Queue // apart, so that logouts cannot hold up logins
+	logins     *calls
+	logouts    *calls // apart, so that logouts cannot hold up logins
 	clock      Clock
-	timeout    time.Duration // of a logout
+	timeout    time.Duration // of a login
 	events     *events
 
 	// held returns the service account's token, nil if it has to be waited for; service waits for
@@ -116,51 +105,45 @@ func (l *login) issue(
 		return issued{}, err
 	}
 	t := token.New(who.key, r)
-	return issued{token: t}, l.prepare(ctx, who, t)
+	return issued{token: t}, l.prepare(ctx, who, b.turn, t)
 }
 
 // logIn logs the service account in. The key is asked for before each try.
-func (l *login) logIn(ctx context.Context, who Identity, b budget) (r token.Response, err error) {
-	err = l.try(ctx, who, b, func() error {
+func (l *login) logIn(ctx context.Context, who Identity, b budget) (token.Response, error) {
+	ask := func(ctx context.Context) (token.Response, error) {
 		key, err := l.apiKey(ctx)
 		if err != nil {
-			return noKey(err)
+			return token.Response{}, noKey(err)
 		}
-		err = l.call(ctx, opLogin, who, b.turn, func() error {
-			r, err = l.client.Login(ctx, key.ClientID, key.ClientSecret)
-			return err
-		})
+		r, err := l.client.Login(ctx, key.ClientID, key.ClientSecret)
 		if err == nil {
 			l.clientID.Store(&key.ClientID)
 		}
-		return err
+		return r, err
+	}
+	return l.logins.try(ctx, who, b, func() (token.Response, error) {
+		return l.logins.call(ctx, opLogin, who, b.turn, ask)
 	})
-	return r, err
 }
 
 // logInUser logs a user in, authorized by the service account, whose token it has replaced if
 // Looker rejects it.
-func (l *login) logInUser(
-	ctx context.Context, who Identity, b budget,
-) (r token.Response, err error) {
-	service := l.held()
-	if service == nil {
-		b.turn.GiveUp() // the service account's login may need it
-		if service, err = l.service(ctx); err != nil {
-			return r, serviceError(ctx, err)
-		}
-	}
+func (l *login) logInUser(ctx context.Context, who Identity, b budget) (token.Response, error) {
 	for n := 0; ; n++ {
-		err = l.try(ctx, who, b, func() error {
-			return l.call(ctx, opLoginUser, who, b.turn, func() error {
-				r, err = l.client.LoginUser(ctx, service, who.userID())
-				return err
-			})
+		var service *token.Token
+		ask := func(ctx context.Context) (token.Response, error) {
+			return l.client.LoginUser(ctx, service, who.userID())
+		}
+		r, err := l.logins.try(ctx, who, b, func() (r token.Response, err error) {
+			if service, err = l.serviceAtTurn(ctx, who, b.turn); err != nil {
+				return r, err
+			}
+			return l.logins.call(ctx, opLoginUser, who, b.turn, ask)
 		})
 		if err == nil && n > 0 {
 			l.acceptService(service)
 		}
-		if n == maxReplays || !isRejection(err) {
+		if n == maxReplays || !isRejection(who, err) {
 			return r, err
 		}
 		replacement, replaceErr := l.replaceService(ctx, service)
@@ -170,63 +153,61 @@ func (l *login) logInUser(
 		if replacement == service {
 			return r, err
 		}
-		service = replacement
+	}
+}
+
+// serviceAtTurn takes the turn, and returns the service account's token that there is then: one
+// from before may have been replaced meanwhile. Nobody has a slot while waiting for it.
+func (l *login) serviceAtTurn(
+	ctx context.Context, who Identity, turn *queue.Turn,
+) (*token.Token, error) {
+	for {
+		if l.held() == nil {
+			turn.GiveUp()
+			if _, err := l.service(ctx); err != nil {
+				return nil, serviceError(ctx, err)
+			}
+		}
+		if err := turn.Take(ctx); err != nil {
+			return nil, noTurn(opLoginUser, who, l.timeout, err)
+		}
+		if service := l.held(); service != nil {
+			return service, nil
+		}
 	}
 }
 
 // prepare runs AfterLogin in a goroutine of its own: not even a panic in it may lose the token.
-func (l *login) prepare(ctx context.Context, who Identity, t *token.Token) error {
+func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *token.Token) error {
 	if l.afterLogin == nil {
 		return nil
 	}
-	ctx = looker.WithoutTrace(ctx)
-	err := <-guard.Run(func() error {
-		return l.afterLogin(ctx, Login{who, who.userID(), l.sender.clientWith(t.Header())})
-	})
+	run := func(ctx context.Context) (none struct{}, _ error) {
+		login := Login{who, who.userID(), l.sender.clientWith(t.Header())}
+		err := l.afterLogin(ctx, login)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx) // why it was cut short
+		}
+		return none, err
+	}
+	late := func(struct{}, error) {} // the token is ended by then
+	ctx, limit := looker.WithoutTrace(ctx), turn.Left()
+	_, err := guard.Bounded(ctx, l.background, l.clock, limit, tooLate(l.timeout), run, late)
 	if err == nil {
 		return nil
-	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx) // why it was cut short
 	}
 	// The error may quote the token.
 	err = fmt.Errorf("AfterLogin: %w", looker.Scrub(err, t.OAuth().AccessToken))
 	return &CallError{Op: loginOp(who), Identity: who, Err: err}
 }
 
-// try runs f until it succeeds, fails for good, or the budget is spent.
-func (l *login) try(ctx context.Context, who Identity, b budget, f func() error) error {
-	for n := 1; ; n++ {
-		err := f()
-		var failed *CallError
-		if !errors.As(err, &failed) || !failed.temporary() {
-			return err
-		}
-		backoff := firstBackoff << (n - 1)
-		backoff += rand.N(backoff)
-		if n >= b.tries || !b.turn.Sleep(ctx, max(backoff, failed.RetryAfter)) {
-			return err
-		}
-	}
-}
-
-// call makes one call of Looker's at its turn.
-func (l *login) call(
-	ctx context.Context, op string, who Identity, turn *queue.Turn, f func() error,
-) error {
-	if err := turn.Take(ctx); err != nil {
-		return noTurn(op, who, err)
-	}
-	defer turn.GiveUp()
-	err := f()
-	if failed, ok := errors.AsType[*looker.Error](err); ok {
-		err := meaning(op, who, l.apiVersion, failed)
-		if op != opLogout && err.temporary() { // the turn is still held, so that no other follows
-			l.logins.Pause(err.RetryAfter)
-		}
-		return err
-	}
-	return err
+// discard logs a token out that came when nobody waited for it any more.
+func (l *login) discard(ctx context.Context, who Identity, r token.Response) {
+	l.events.discarded(ctx, who)
+	tokens := []*token.Token{token.New(who.key, r)}
+	l.background.Run(func() error {
+		return l.revoke(context.WithoutCancel(ctx), who, tokens, false)
+	})
 }
 
 // revoke logs the tokens out at Looker, the newest first, as many at once as the queue lets.
@@ -245,17 +226,15 @@ func (l *login) revoke(
 func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	return l.revoke(ctx, who, tokens, false)
 }
+
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
-	b := budget{l.logouts.Turn(queue.Waited, 0), maxTries}
-	tries := func(ctx context.Context) (none struct{}, _ error) {
-		return none, l.try(ctx, who, b, func() error {
-			return l.call(ctx, opLogout, who, b.turn, func() error {
-				return l.client.Logout(ctx, t)
-			})
-		})
+	b := budget{l.logouts.queue.Turn(queue.Waited, 0), func() bool { return true }}
+	ask := func(ctx context.Context) (r token.Response, _ error) {
+		return r, l.client.Logout(ctx, t)
 	}
-	tooLate, late := tooLate(l.timeout), func(struct{}, error) {}
-	_, err := guard.Bounded(ctx, l.background, l.clock, l.timeout, tooLate, tries, late)
+	_, err := l.logouts.try(ctx, who, b, func() (token.Response, error) {
+		return l.logouts.call(ctx, opLogout, who, b.turn, ask)
+	})
 	if err != nil {
 		err = asCallError(err, opLogout, who)
 		l.events.logoutFailed(ctx, who, err)

@@ -262,7 +262,7 @@ func TestServiceAccountsFailureIsTheUsersError(t *testing.T) {
 func TestUserLearnsThatTheServiceAccountsLoginTookTooLong(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
+		failNext(looker, 3, lookertest.OpLogin, delayed(time.Hour))
 		_, err := cache.User("789").Token()
 		checkError(t, err, context.DeadlineExceeded)
 		if callError(t, err).Op != "login" || errors.Is(err, context.Canceled) {

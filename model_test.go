@@ -151,6 +151,9 @@ func compareWithModel(
 				t.Errorf("logout: %v", err)
 			}
 			m.held = false
+			if !m.closed {
+				m.failures, m.heldDown = 0, 0
+			}
 		case "close":
 			if err := cache.Close(t.Context()); err != nil {
 				t.Errorf("close: %v", err)

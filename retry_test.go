@@ -2,7 +2,9 @@ package lookerauth_test
 
 import (
 	"context"
+	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lookerauth/lookerauth/lookertest"
@@ -46,15 +48,16 @@ func TestIdentitiesThatFailTogetherAreNotRetriedTogether(t *testing.T) {
 func TestLoginWaitsByTheClock(t *testing.T) {
 	for name, test := range map[string]struct {
 		fault       lookertest.Fault
+		times       int
 		least, most time.Duration // on the simulated clock
 	}{
-		"backoff":      {answered(503), time.Second, 2 * time.Second},
-		"Retry-After":  {rateLimited("1"), 10 * time.Second, 10 * time.Second},
-		"LoginTimeout": {delayed(time.Hour), 300 * time.Second, 300 * time.Second},
+		"backoff":      {answered(503), 1, time.Second, 2 * time.Second},
+		"Retry-After":  {rateLimited("1"), 1, 10 * time.Second, 10 * time.Second},
+		"LoginTimeout": {delayed(time.Hour), 3, 300 * time.Second, 300 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				looker.FailNext(lookertest.OpLogin, test.fault)
+				failNext(looker, test.times, lookertest.OpLogin, test.fault)
 				service := newCache(t, looker, withClock(slowClock{})).ServiceAccount()
 				before := time.Now()
 				_, err := service.Token()
@@ -69,12 +72,13 @@ func TestLoginWaitsByTheClock(t *testing.T) {
 func TestLoginTimeoutEndsAStalledLogin(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		service := newCache(t, looker, loginTimeout(5*time.Second)).ServiceAccount()
-		looker.FailNext(lookertest.OpLogin, delayed(time.Hour))
+		failing(looker, lookertest.OpLogin, delayed(time.Hour))
 		before := time.Now()
 		_, err := service.Token()
 		checkError(t, err, context.DeadlineExceeded)
 		checkErrorSays(t, err, "LoginTimeout, 5s")
 		checkTook(t, before, 5*time.Second)
+		checkCalls(t, looker, 3, 0)
 	})
 }
 
@@ -105,4 +109,58 @@ func TestHugeRetryAfterIsCapped(t *testing.T) {
 			accessToken(t, service)
 		})
 	}
+}
+
+// Otherwise one lost packet would cost all who wait for a login the whole LoginTimeout.
+func TestLostAnswerCostsAThirdOfLoginTimeout(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.ServiceAccount())
+		looker.FailNext(lookertest.OpLoginUser, delayed(time.Hour))
+		before := time.Now()
+		accessToken(t, cache.User("789"))
+		took := time.Since(before)
+		if took < 10*time.Second+100*time.Millisecond || took > 10*time.Second+200*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		checkCalls(t, looker, 1, 2)
+	})
+}
+
+// The token of an answer that comes too late is nobody's.
+func TestAnswerThatComesTooLateIsLoggedOut(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		slow := 0
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
+			if slow++; slow == 2 { // the first login_user; it ignores its context
+				time.Sleep(30 * time.Minute)
+				return looker.Transport().RoundTrip(req.WithContext(context.Background()))
+			}
+			return looker.Transport().RoundTrip(req)
+		})
+		accessToken(t, newCache(t, looker, withTransport(base)).User("789"))
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		if n := looker.Alive()["789"]; n != 1 {
+			t.Errorf("%d tokens of it are alive, want the one that is used", n)
+		}
+	})
+}
+
+func TestRetryAfterOfA503IsHeededByThatLoginAlone(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.ServiceAccount())
+		away := lookertest.Fault{Status: 503, Header: http.Header{"Retry-After": {"7"}}}
+		looker.FailNext(lookertest.OpLoginUser, away)
+		before := time.Now()
+		waits := tokenInBackground(cache.User("789"))
+		synctest.Wait()
+		accessToken(t, cache.User("790"))
+		checkTook(t, before, 0)
+		if err := <-waits; err != nil {
+			t.Error(err)
+		}
+		checkTook(t, before, 7*time.Second)
+	})
 }

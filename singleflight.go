@@ -26,14 +26,29 @@ type group[K comparable, V any] struct {
 	started uint64 // calls, so far
 }
 
-// steps are what a group leaves to those who know what its jobs are. All but keep may block.
+// steps are what a group leaves to those who know what its jobs are. Those that may not block say
+// so.
 type steps[K comparable, V any] interface {
 	// refuse says why no call for key may start now; nil if one may.
 	refuse(key K) error
 
+	// begin returns what a call starts with. waited is false if it is started for nobody. Like
+	// raise and withdraw, it must not block: the group's lock is held.
+	begin(key K, waited bool) V
+
+	// raise is told that somebody waits for a call that was started for nobody.
+	raise(V)
+
+	// withdraw ends a call for which nobody waits any more, unless it must go on, and reports
+	// whether it did.
+	withdraw(V) bool
+
 	// run does the job. Its context has the values of the first caller's, and ends if the group is
-	// closed. waited is false if it was started for nobody.
-	run(ctx context.Context, key K, waited bool) (V, error)
+	// closed or the call withdrawn.
+	run(ctx context.Context, key K, begun V) (V, error)
+
+	// left returns what a caller gets whose context ended first, with this cause.
+	left(key K, begun V, cause error) error
 
 	// keep decides what waiters get, and is the moment in which a result comes to rest. lost says
 	// why nobody may have it; nil if they may. The group's lock is held, so that discard and close
@@ -52,10 +67,12 @@ type steps[K comparable, V any] interface {
 type call[V any] struct {
 	name   string          // another one for each call
 	waited bool            // whether it was started for somebody
+	begun  V               // what it starts with
 	values context.Context // of the caller who started it, without its end
 	ctx    context.Context // of the job: these values, and an end
 	cancel context.CancelCauseFunc
 
+	waiters   int  // callers, at present; guarded by group.mu
 	discarded bool // nobody may have the result; guarded by group.mu
 
 	finished bool // guarded by singleflight, which runs one at a time; likewise what is below
@@ -84,13 +101,15 @@ func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 		done := g.results.DoChan(c.name, func() (any, error) { return g.run(key, c) })
 		select {
 		case <-ctx.Done():
+			err := g.steps.left(key, c.begun, context.Cause(ctx))
+			g.leave(c)
 			if first {
 				go func() {
 					defer g.running.Done()
 					g.report(key, c, <-done)
 				}()
 			}
-			return result, context.Cause(ctx)
+			return result, err
 		case r := <-done:
 			if first {
 				g.running.Done() // what follows is the caller's own, who may even close the group
@@ -123,7 +142,7 @@ func (g *group[K, V]) start(key K) {
 func (g *group[K, V]) join(
 	values context.Context, key K, waited bool,
 ) (c *call[V], first bool, err error) {
-	if c, err := g.underWay(key); c != nil || err != nil {
+	if c, err := g.underWay(key, waited); c != nil || err != nil {
 		return c, false, err
 	}
 	refused := g.steps.refuse(key)
@@ -133,23 +152,57 @@ func (g *group[K, V]) join(
 	case g.closed != nil:
 		return nil, false, g.closed
 	case c != nil:
+		g.enter(c, waited)
 		return c, false, nil
 	case refused != nil:
 		return nil, false, refused
 	}
 	g.started++
-	c = &call[V]{name: strconv.FormatUint(g.started, 10), waited: waited, values: values}
+	c = &call[V]{
+		name:   strconv.FormatUint(g.started, 10),
+		waited: waited,
+		begun:  g.steps.begin(key, waited),
+		values: values,
+	}
 	c.ctx, c.cancel = context.WithCancelCause(values)
+	g.enter(c, waited)
 	g.calls[key] = c
 	g.running.Add(2) // until it has run, and until it is reported
 	return c, true, nil
 }
 
 // underWay returns key's call under way, nil if there is none, or why there can be none any more.
-func (g *group[K, V]) underWay(key K) (*call[V], error) {
+func (g *group[K, V]) underWay(key K, waited bool) (*call[V], error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.calls[key], g.closed
+	c := g.calls[key]
+	if c != nil {
+		g.enter(c, waited)
+	}
+	return c, g.closed
+}
+
+// enter lets a caller wait for the call, if it does. mu is held.
+func (g *group[K, V]) enter(c *call[V], waited bool) {
+	if !waited {
+		return
+	}
+	c.waiters++
+	if !c.waited && c.waiters == 1 {
+		g.steps.raise(c.begun)
+	}
+}
+
+// leave lets a caller go. A call that was started for somebody, and for whom nobody is left, is
+// withdrawn: whoever comes before it has ended asks again.
+func (g *group[K, V]) leave(c *call[V]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.waiters--
+	if c.waited && c.waiters == 0 && g.steps.withdraw(c.begun) {
+		c.discarded = true
+		c.cancel(errAgain)
+	}
 }
 
 // run runs the call. Who joined it just before its end may have it run once more: the result is
@@ -160,7 +213,7 @@ func (g *group[K, V]) run(key K, c *call[V]) (any, error) {
 	}
 	defer g.running.Done()
 	defer c.cancel(nil)
-	result, err := g.steps.run(c.ctx, key, c.waited)
+	result, err := g.steps.run(c.ctx, key, c.begun)
 	c.result, c.err = g.finish(key, c, result, err)
 	c.finished = true
 	return c.result, c.err

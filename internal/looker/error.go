@@ -14,7 +14,7 @@ import (
 type Error struct {
 	Status     int           // of the answer; 0 if none came
 	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if none
-	RetryAfter time.Duration // of a 429; 0 if Looker did not say
+	RetryAfter time.Duration // of a 429 or a 5xx; 0 if Looker did not say
 	NotLooker  bool          // whether something other than a Looker API answered
 	NoAnswer   bool          // whether the call was sent, and no complete answer came
 	Err        error         // what is wrong; may be nil
@@ -28,6 +28,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // noAnswer is the error of a call that was sent and not answered in full.
 func (c *call) noAnswer(ctx context.Context, cause error) *Error {
 	if ctx.Err() != nil {
+		if late, ok := context.Cause(ctx).(*Error); ok { // whoever made the call says what it means
+			return late
+		}
 		return &Error{Err: context.Cause(ctx)}
 	}
 	return &Error{NoAnswer: true, Err: Scrub(cause, c.secrets...)}
@@ -41,6 +44,7 @@ func (c *call) refused(ans answer, now time.Time) *Error {
 	case ans.status == http.StatusTooManyRequests:
 		e.RetryAfter = retryAfter(ans.header, now)
 	case ans.status >= 500:
+		e.RetryAfter = retryAfter(ans.header, now)
 		e.Err = errors.New("the server, or a proxy before it, is not well: try again later")
 	case ans.status >= 300 && ans.status < 400:
 		e.NotLooker = true

@@ -47,11 +47,11 @@ func TestRefusals(t *testing.T) {
 		{429, json, looker.Error{Message: "no", RetryAfter: 7 * time.Second}, ""},
 		{429, html, looker.Error{RetryAfter: 7 * time.Second}, ""},
 
-		{500, json, looker.Error{Message: "no"}, notWell},
-		{500, html, looker.Error{}, notWell},
-		{501, html, looker.Error{}, notWell},
-		{503, html, looker.Error{}, notWell},
-		{599, json, looker.Error{Message: "no"}, notWell},
+		{500, json, looker.Error{Message: "no", RetryAfter: 7 * time.Second}, notWell},
+		{500, html, looker.Error{RetryAfter: 7 * time.Second}, notWell},
+		{501, html, looker.Error{RetryAfter: 7 * time.Second}, notWell},
+		{503, html, looker.Error{RetryAfter: 7 * time.Second}, notWell},
+		{599, json, looker.Error{Message: "no", RetryAfter: 7 * time.Second}, notWell},
 
 		{300, html, looker.Error{NotLooker: true}, redirect},
 		{302, json, looker.Error{NotLooker: true, Message: "no"}, redirect},

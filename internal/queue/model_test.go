@@ -33,8 +33,9 @@ type place struct {
 	due   int64
 	came  int
 	begun time.Time
-	has   bool  // a slot
-	want  error // of Take, once that has failed; errors.ErrUnsupported stands for a PausedError
+	late  time.Time // when it waits no more, if it has begun before
+	has   bool      // a slot
+	want  error     // of Take, once that has failed; errors.ErrUnsupported stands for a PausedError
 }
 
 func (p *place) before(other *place) bool {
@@ -99,6 +100,7 @@ func (m *model) take(p *place) {
 		return
 	}
 	m.places = append(m.places, p)
+	p.late = time.Now().Add(p.left())
 }
 
 func (m *model) try(p *place) bool {
@@ -111,15 +113,35 @@ func (m *model) try(p *place) bool {
 	return p.has
 }
 
-// sleep sees the end of a pause meanwhile.
+// sleep sees the end of a pause meanwhile, and whose time has passed.
 func (m *model) sleep(d time.Duration) {
-	if left := time.Until(m.end); left > 0 && left < d {
-		time.Sleep(left)
+	end := time.Now().Add(d)
+	for {
+		next := end
+		if m.end.After(time.Now()) && m.end.Before(next) {
+			next = m.end
+		}
+		for _, p := range m.places {
+			if p.waitsAgain() && p.late.Before(next) {
+				next = p.late
+			}
+		}
+		time.Sleep(time.Until(next))
 		m.settle()
-		d -= left
+		for _, p := range slices.Clone(m.places) {
+			if p.waitsAgain() && !p.late.After(next) {
+				m.remove(p)
+				p.want = queue.ErrLate
+			}
+		}
+		if !next.Before(end) {
+			return
+		}
 	}
-	time.Sleep(d)
 }
+
+// waitsAgain reports whether p, which had a slot, waits for another one.
+func (p *place) waitsAgain() bool { return !p.has && !p.begun.IsZero() }
 
 func (m *model) giveUp(p *place) {
 	m.remove(p)
@@ -166,9 +188,6 @@ func checkPlace(t *testing.T, m *model, p *place) {
 	}
 	if got := p.turn.Ahead(); got != ahead {
 		t.Errorf("%d are ahead, want %d", got, ahead)
-	}
-	if got := p.turn.Waited(); got != (p.rank != queue.Unwaited) {
-		t.Errorf("it is waited for: %v", got)
 	}
 	checkBegun(t, p.turn, !p.begun.IsZero())
 	if p.result == nil {

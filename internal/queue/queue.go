@@ -16,8 +16,8 @@ type Clock interface {
 }
 
 // Queue gives slots to those who want to make a call, in the order of their turns. It is safe for
-// concurrent use. It has no goroutine of its own: whoever wants something from it sees to what has
-// become possible.
+// concurrent use. It has no goroutine of its own: whoever comes, goes or looks gives the slots that
+// are free to whose turn it is.
 type Queue struct {
 	slots  int
 	limit  time.Duration // of a turn, from its first slot
@@ -28,9 +28,9 @@ type Queue struct {
 	// it. Whenever it is free, no turn waits that could have a slot by the time that was last
 	// looked at.
 	mu      sync.Mutex
-	turns   uint64 // that have come, so far
-	held    int    // slots
-	waiting order
+	turns   uint64        // that have come, so far
+	held    int           // slots
+	waiting order         // for a slot
 	since   time.Time     // when the pause began, by the wall clock
 	pause   time.Duration // 0 once it was seen to have ended
 	watcher *Turn         // of those who wait, the one who sees to the pause's end for all

@@ -3,6 +3,7 @@ package queue
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"time"
 )
 
@@ -10,26 +11,25 @@ import (
 // has a slot while waiting for something else. Whoever takes it again is before those who came
 // later.
 //
-// Take, Try, GiveUp and Sleep are for one goroutine, the others for any. None of those others looks
-// at the clock.
+// Take, Try, GiveUp, Sleep and Left are for one goroutine, the others for any. None of those others
+// looks at the clock.
 //
-// The time for a turn is the Queue's limit. It counts from [Turn.Begun], and ends with the contexts
-// of Take and Sleep: it is for a timer of the caller's to end them. The turn itself only refuses to
-// wait in vain. So a clock that is set in the meantime may let somebody wait in vain, but neither
-// adds to the time nor takes from it.
+// The time for a turn is the Queue's limit, from its first slot on. A clock that is set meanwhile
+// may let somebody wait in vain, but never for longer.
 type Turn struct {
 	queue *Queue
 	due   int64
-	begun chan struct{} // closed when it first gets a slot
 	woken chan struct{} // has something in it if the turn, which waits, has to look; nil at first
 
 	// What is below is guarded by queue.mu.
-	rank    Rank
-	came    uint64 // the how-manieth; what it is by, among those who came
-	state   state
-	index   int          // in queue.waiting, while waiting
-	refused *PausedError // why it waits no more, until its goroutine knows
-	since   time.Time    // when it began; only its own goroutine writes that
+	rank      Rank
+	came      uint64 // its number among those who came; a new one once it is raised
+	state     state
+	index     int          // in queue.waiting, while waiting
+	refused   *PausedError // why it waits no more, until its goroutine knows
+	withdrawn bool         // it gets no slot
+	begun     bool         // it has or had a slot; only its own goroutine writes that
+	since     time.Time    // when it began; likewise
 }
 
 // state is whether a Turn has a slot.
@@ -45,13 +45,14 @@ const (
 	holding
 )
 
-// Turn returns a place. Among those of one rank it is the order of coming that counts; but among
-// Unwaited ones first that of due, the time in nanoseconds at which the call comes too late.
+// Turn returns a place. Within a rank, those who came first are first. But of those that are
+// Unwaited the first is the one with the lowest due: the time, in nanoseconds, at which its call
+// would come too late. Others have no use for due.
 func (q *Queue) Turn(rank Rank, due int64) *Turn {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.turns++
-	return &Turn{queue: q, due: due, begun: make(chan struct{}), rank: rank, came: q.turns}
+	return &Turn{queue: q, due: due, rank: rank, came: q.turns}
 }
 
 // Raise makes an Unwaited turn a Waited one, which comes now. It does nothing to others.
@@ -69,11 +70,13 @@ func (t *Turn) Raise() {
 	}
 }
 
-// Waited reports whether somebody waits for the turn: whether it is not Unwaited.
-func (t *Turn) Waited() bool {
+// Withdraw lets t never have a slot, unless it has had one or has one now. It reports whether that
+// is so. The context of Take has to end then.
+func (t *Turn) Withdraw() bool {
 	t.queue.mu.Lock()
 	defer t.queue.mu.Unlock()
-	return t.rank != Unwaited
+	t.withdrawn = t.state != holding && !t.begun
+	return t.withdrawn
 }
 
 // Ahead returns how many get a slot before the turn does, as it looks now; 0 if it waits for none.
@@ -92,16 +95,34 @@ func (t *Turn) Ahead() int {
 	return n
 }
 
-// Begun returns a channel that is closed when the turn first gets a slot.
-func (t *Turn) Begun() <-chan struct{} { return t.begun }
+// Begun reports whether the turn has or had a slot.
+func (t *Turn) Begun() bool {
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	return t.begun
+}
+
+// Left returns what is left of the time for the turn.
+func (t *Turn) Left() time.Duration { return t.left(t.queue.clock.Now()) }
+
+// ErrLate says that the time for a Turn has passed while it waited for a slot once more.
+var ErrLate = errors.New("the time for this turn has passed")
 
 // Take waits until it is the turn of t, and takes a slot, unless t has one. The error is the cause
-// of ctx's end, or at once a [*PausedError]. With an error, t has no slot.
+// of ctx's end, at once a [*PausedError], or [ErrLate]. With an error, t has no slot.
 func (t *Turn) Take(ctx context.Context) error {
+	var late <-chan time.Time // nil until t has begun
+	if t.begun && !t.isHeld() {
+		late = t.queue.clock.After(t.Left())
+	}
 	for ctx.Err() == nil {
 		held, left, err := t.join()
-		if held || err != nil {
+		if err != nil {
+			t.leave() // it may have got a slot when it was withdrawn
 			return err
+		}
+		if held {
+			return nil
 		}
 		var over <-chan time.Time // of the pause; nil if another turn waits for that
 		if left > 0 {
@@ -110,6 +131,12 @@ func (t *Turn) Take(ctx context.Context) error {
 		select {
 		case <-t.woken:
 		case <-over:
+		case <-late:
+			if held, _, _ := t.join(); held { // at the same moment
+				return nil
+			}
+			t.leave()
+			return ErrLate
 		case <-ctx.Done(): // it counts, also if there is a slot at the same moment
 		}
 	}
@@ -126,12 +153,24 @@ func (t *Turn) Try() bool {
 	return held
 }
 
-// join puts t into the queue, unless it is there, and reports whether it has a slot. If it has to
-// wait for a pause's end, for itself and others, left is when that is.
+// errWithdrawn is what a Take gets whose context has not ended yet.
+var errWithdrawn = errors.New("the turn was withdrawn")
+
+func (t *Turn) isHeld() bool {
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	return t.state == holding
+}
+
+// join puts t into the queue, unless it is there, and reports whether it has a slot. If t has to
+// see to a pause's end, for all who wait, left is how long that takes yet.
 func (t *Turn) join() (held bool, left time.Duration, err error) {
 	q := t.queue
 	now := q.lock()
 	defer q.mu.Unlock()
+	if t.withdrawn {
+		return false, 0, errWithdrawn
+	}
 	if refused := t.refused; refused != nil {
 		t.refused = nil
 		return false, 0, refused
@@ -207,28 +246,17 @@ func (t *Turn) Sleep(ctx context.Context, d time.Duration) bool {
 
 // begin lets the time for t begin, unless it has. mu is held.
 func (t *Turn) begin(now time.Time) {
-	if t.hasBegun() {
-		return
-	}
-	t.since = now
-	close(t.begun)
-}
-
-func (t *Turn) hasBegun() bool {
-	select {
-	case <-t.begun:
-		return true
-	default:
-		return false
+	if !t.begun {
+		t.begun, t.since = true, now
 	}
 }
 
-// left is what is left of the time for t: all of it until it has begun. So it is if the clock shows
-// a time before it began, or after it has ended, when nobody asks: the clock was set since, and
+// left is what is left of the time for t: all of it until it has begun. It is also all of it if by
+// the clock it has not begun or has ended, when nobody would ask: the clock was set since, and
 // nobody knows how long ago that was. mu is held, or the caller is t's goroutine.
 func (t *Turn) left(now time.Time) time.Duration {
 	limit := t.queue.limit
-	if !t.hasBegun() {
+	if !t.begun {
 		return limit
 	}
 	elapsed := now.Sub(t.since)

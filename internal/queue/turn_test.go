@@ -152,13 +152,7 @@ func TestTryTakesNothingFromWhoWouldComeFirst(t *testing.T) {
 
 func checkBegun(t *testing.T, turn *queue.Turn, want bool) {
 	t.Helper()
-	begun := false
-	select {
-	case <-turn.Begun():
-		begun = true
-	default:
-	}
-	if begun != want {
+	if begun := turn.Begun(); begun != want {
 		t.Errorf("it has begun: %v, want %v", begun, want)
 	}
 }
@@ -282,6 +276,77 @@ func TestClockMayCallBack(t *testing.T) {
 			turn.GiveUp()
 			time.Sleep(1)
 			synctest.Wait()
+		}
+	})
+}
+
+func TestWithdrawnTurnGetsNoSlot(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		early := newTurn(q)
+		if !early.Withdraw() {
+			t.Error("a turn that has not come was not withdrawn")
+		}
+		if err := early.Take(t.Context()); err == nil {
+			t.Error("it was taken")
+		}
+		held, waits, next := taken(t, q), newTurn(q), newTurn(q)
+		ctx, cancel := context.WithCancel(t.Context())
+		result, after := taking(ctx, waits), taking(t.Context(), next)
+		synctest.Wait()
+		if !waits.Withdraw() {
+			t.Error("a turn that waits was not withdrawn")
+		}
+		held.GiveUp() // at the same moment
+		cancel()
+		if err := <-result; err == nil {
+			t.Error("it was taken while it waited")
+		}
+		if err := <-after; err != nil {
+			t.Errorf("the next one got %v", err)
+		}
+		next.GiveUp()
+		if held, waiting := q.Stats(); held != 0 || waiting != 0 {
+			t.Errorf("%d slots are held, and %d wait", held, waiting)
+		}
+	})
+}
+
+func TestTurnThatHasBegunIsNotWithdrawn(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		turn := taken(t, q)
+		if turn.Withdraw() {
+			t.Error("it was withdrawn while it had a slot")
+		}
+		turn.GiveUp()
+		if turn.Withdraw() {
+			t.Error("it was withdrawn between two tries")
+		}
+		if err := turn.Take(t.Context()); err != nil {
+			t.Error(err)
+		}
+		turn.GiveUp()
+	})
+}
+
+func TestTurnThatWaitsAgainIsLateInTheEnd(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		turn := taken(t, q)
+		time.Sleep(limit / 4)
+		turn.GiveUp()
+		if left := turn.Left(); left != limit-limit/4 {
+			t.Errorf("%v are left", left)
+		}
+		held := taken(t, q)
+		before := time.Now()
+		if err := turn.Take(t.Context()); err != queue.ErrLate {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(before); took != limit-limit/4 {
+			t.Errorf("it took %v", took)
+		}
+		held.GiveUp()
+		if held, waiting := q.Stats(); held != 0 || waiting != 0 {
+			t.Errorf("%d slots are held, and %d wait", held, waiting)
 		}
 	})
 }

@@ -111,6 +111,9 @@ func (t *Token) Fresh(now int64) bool {
 // Expired reports whether t must not be served any more.
 func (t *Token) Expired(now int64) bool { return now-t.sent >= int64(usable(t.life())) }
 
+// UsableUntil returns when t must not be served any more.
+func (t *Token) UsableUntil() int64 { return t.sent + int64(usable(t.life())) }
+
 // usable is how long a token may be served at all: until 10 s before its expiry, or for nine
 // tenths of its life if that is shorter.
 func usable(life time.Duration) time.Duration { return life - min(10*time.Second, life/10) }

@@ -1,0 +1,172 @@
+package lookerauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/lookerauth/lookerauth/internal/guard"
+	"github.com/lookerauth/lookerauth/internal/looker"
+	"github.com/lookerauth/lookerauth/internal/queue"
+	"github.com/lookerauth/lookerauth/internal/token"
+)
+
+// budget is how long and how often to try.
+type budget struct {
+	turn   *queue.Turn // ends with the time there is
+	waited func() bool // whether somebody waits by now
+}
+
+// tries is how many calls there may be. If nobody waits, the hold-down paces what follows one.
+func (b budget) tries() int {
+	if b.waited() {
+		return maxTries
+	}
+	return 1
+}
+
+const (
+	maxTries     = 3                      // calls for one login that somebody waits for
+	tryShare     = 3                      // the part of LoginTimeout that one of them may take
+	firstBackoff = 100 * time.Millisecond // before the second try; doubled each time, and jittered
+)
+
+// calls makes calls of Looker's, each at its turn, for a limited time, and again if that may help.
+type calls struct {
+	queue      *queue.Queue
+	pausing    bool // a 429 pauses the queue
+	apiVersion string
+	clock      Clock
+	timeout    time.Duration // of all tries together
+	background *guard.Background
+
+	// discard gets a token that came when nobody waited for the call any more.
+	discard func(ctx context.Context, who Identity, r token.Response)
+}
+
+// try runs f until it succeeds, fails for good or because of somebody else, or the budget is spent.
+func (c *calls) try(
+	ctx context.Context, who Identity, b budget, f func() (token.Response, error),
+) (token.Response, error) {
+	for n := 1; ; n++ {
+		r, err := f()
+		failed := ownFailure(who, err)
+		if failed == nil || !failed.temporary() {
+			return r, err
+		}
+		backoff := firstBackoff << (n - 1)
+		backoff += rand.N(backoff)
+		if n >= b.tries() || !b.turn.Sleep(ctx, max(backoff, failed.RetryAfter)) {
+			return r, err
+		}
+	}
+}
+
+// call makes one call of Looker's at its turn, which has a third of LoginTimeout at most: an answer
+// that was lost must not use it up. A token that comes later is logged out.
+func (c *calls) call(
+	ctx context.Context, op string, who Identity, turn *queue.Turn,
+	f func(context.Context) (token.Response, error),
+) (token.Response, error) {
+	if err := turn.Take(ctx); err != nil {
+		return token.Response{}, noTurn(op, who, c.timeout, err)
+	}
+	defer turn.GiveUp()
+	limit := min(c.timeout/tryShare, turn.Left())
+	late := func(r token.Response, err error) {
+		if err == nil && r.AccessToken != "" {
+			c.discard(ctx, who, r)
+		}
+	}
+	noAnswer := &looker.Error{NoAnswer: true, Err: &unanswered{limit, c.timeout}}
+	r, err := guard.Bounded(ctx, c.background, c.clock, limit, noAnswer, f, late)
+	failed, ok := errors.AsType[*looker.Error](err)
+	if !ok {
+		return r, err
+	}
+	meant := meaning(op, who, c.apiVersion, failed)
+	if meant.StatusCode == http.StatusTooManyRequests && c.pausing {
+		c.queue.Pause(meant.RetryAfter) // before the turn is given up, as no other may follow
+	}
+	return r, meant
+}
+
+// noTurn is the error of a call that was not made.
+func noTurn(op string, who Identity, timeout time.Duration, err error) *CallError {
+	failed := &CallError{Op: op, Identity: who, Err: err}
+	if err == queue.ErrLate {
+		failed.Err = tooLate(timeout)
+	}
+	if paused, ok := errors.AsType[*queue.PausedError](err); ok {
+		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
+		failed.Err = ErrRateLimited
+	}
+	return failed
+}
+
+// meaning says what a failed call under this version of the API means to the caller.
+func meaning(op string, who Identity, version string, failed *looker.Error) *CallError {
+	e := &CallError{
+		Op:         op,
+		Identity:   who,
+		StatusCode: failed.Status,
+		Message:    failed.Message,
+		RetryAfter: failed.RetryAfter,
+		Err:        failed.Err,
+	}
+	status := failed.Status
+	switch {
+	case failed.NoAnswer:
+		const check = "%w: check that the base URL is right and reachable: %w"
+		e.Err = fmt.Errorf(check, errNoAnswer, failed.Err)
+	case failed.NotLooker && failed.Err != nil:
+		e.Err = fmt.Errorf("%w: %w", failed.Err, ErrNotLooker)
+	case failed.NotLooker:
+		e.Err = ErrNotLooker
+	case status == http.StatusTooManyRequests:
+		e.Err = ErrRateLimited
+	case op == opLogin && (status == http.StatusNotFound || status == http.StatusUnauthorized):
+		e.Err = ErrBadAPIKey
+	case op == opLoginUser && status == http.StatusForbidden:
+		e.Err = ErrForbidden
+	case op == opLoginUser && status == http.StatusNotFound:
+		e.Err = ErrUserNotFound
+	}
+	if version != apiVersion && op != opLogout && !e.temporary() {
+		e.Err = &versionError{version, e.Err}
+	}
+	return e
+}
+
+// apiVersion is the only version of Looker's API since 23.18.
+const apiVersion = "4.0"
+
+// versionError is a refusal that may come from the version of the API.
+type versionError struct {
+	version string
+	err     error // may be nil
+}
+
+func (e *versionError) Error() string {
+	const gone = "API %s is gone since Looker 23.18: leave APIVersion empty"
+	hint := fmt.Sprintf(gone, e.version)
+	if e.err == nil {
+		return hint
+	}
+	return e.err.Error() + " (" + hint + ")"
+}
+
+func (e *versionError) Unwrap() error { return e.err }
+
+// unanswered is why one try of a call was given up.
+type unanswered struct{ limit, timeout time.Duration }
+
+func (e *unanswered) Error() string {
+	const format = "not within %v (of LoginTimeout, %v, each try has a third at most): %v"
+	return fmt.Sprintf(format, e.limit, e.timeout, context.DeadlineExceeded)
+}
+
+func (e *unanswered) Unwrap() error { return context.DeadlineExceeded }
