@@ -36,11 +36,16 @@ func New(cfg Config) (*Cache, error) {
 		sender: sender{origin.New(cfg.BaseURL), cfg.Transport},
 	}
 	root := cfg.BaseURL + "/api/" + cfg.APIVersion
+	client := looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now)
 	service := c.tokens.Slot(ServiceAccount().key)
 	background := &guard.Background{}
 	login := &login{
-		client:     looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now),
-		apiKey:     cfg.APIKey,
+		client:     client,
+		apiKey: func(ctx context.Context) (APIKey, error) {
+			key, err := cfg.APIKey(ctx)
+			client.LearnKey(key.ClientID, key.ClientSecret)
+			return key, client.Scrub(err)
+		},
 		afterLogin: cfg.AfterLogin,
 		sender:     &c.sender,
 		background: background,
@@ -74,7 +79,8 @@ func New(cfg Config) (*Cache, error) {
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.logins = newGroup[Identity, *outcome](l)
 	if cfg.Store != nil {
-		store := newBoundedStore(cfg.Store, cfg.Clock, cfg.LoginTimeout, c.events, background)
+		store := newBoundedStore(
+			cfg.Store, cfg.Clock, cfg.LoginTimeout, c.events, background, client.Scrub)
 		scope := fmt.Sprintf("%v %s %t", c.sender.origin, cfg.APIVersion, cfg.NonAssociative)
 		l.issuer = &fleet{
 			login: login,

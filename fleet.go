@@ -79,6 +79,7 @@ const maxTaken = 2
 
 // taken is a token from the Store, which is to replace last.
 func (f *fleet) taken(who Identity, r token.Response, last *token.Token) issued {
+	f.login.client.Learn(r)
 	t := token.New(who.key, r)
 	t.Taken = taken(last) + 1
 	return issued{t, true}

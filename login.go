@@ -196,8 +196,7 @@ func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *
 	if err == nil {
 		return nil
 	}
-	// The error may quote the token.
-	err = fmt.Errorf("AfterLogin: %w", looker.Scrub(err, t.OAuth().AccessToken))
+	err = fmt.Errorf("AfterLogin: %w", l.client.Scrub(err))
 	return &CallError{Op: loginOp(who), Identity: who, Err: err}
 }
 

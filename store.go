@@ -54,6 +54,7 @@ type boundedStore struct {
 	timeout    time.Duration // for each operation
 	events     *events
 	background *guard.Background // has each call under way
+	scrub      func(error) error // keeps secrets out of the Store's errors
 
 	mu      sync.Mutex // guards what is below
 	failing bool       // it failed, and has not worked for storeRecovery since
@@ -63,6 +64,7 @@ type boundedStore struct {
 // newBoundedStore lets logins that take loginTimeout at most have time for Looker, too.
 func newBoundedStore(
 	store Store, clock Clock, loginTimeout time.Duration, e *events, b *guard.Background,
+	scrub func(error) error,
 ) *boundedStore {
 	return &boundedStore{
 		store:      store,
@@ -70,6 +72,7 @@ func newBoundedStore(
 		timeout:    min(storeTimeout, loginTimeout/storeShare),
 		events:     e,
 		background: b,
+		scrub:      scrub,
 	}
 }
 
@@ -99,7 +102,7 @@ func (s *boundedStore) call(
 	var value []byte
 	done := s.background.Run(func() (err error) {
 		value, err = f(bound)
-		return err
+		return s.scrub(err)
 	})
 	select {
 	case err := <-done:

@@ -56,7 +56,7 @@ func IsAccessToken(s string) bool {
 
 // message is the message of Looker's error, which may be null. It is not Looker's if the body is no
 // JSON object that has one.
-func (c *call) message(body []byte) (message string, isLooker bool) {
+func (c *Client) message(body []byte) (message string, isLooker bool) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil {
 		return "", false
@@ -65,7 +65,7 @@ func (c *call) message(body []byte) (message string, isLooker bool) {
 	if !ok || json.Unmarshal(raw, &message) != nil {
 		return "", false
 	}
-	message = scrub(message, c.secrets) // first: a piece of a secret would not be found
+	message = c.secrets.Scrub(message) // first: a piece of a secret would not be found
 	if len(message) <= maxMessage {
 		return message, true
 	}

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 )
 
@@ -26,25 +25,25 @@ func (e *Error) Error() string { return fmt.Sprintf("%d %s: %v", e.Status, e.Mes
 func (e *Error) Unwrap() error { return e.Err }
 
 // noAnswer is the error of a call that was sent and not answered in full.
-func (c *call) noAnswer(ctx context.Context, cause error) *Error {
+func (c *Client) noAnswer(ctx context.Context, cause error) *Error {
 	if ctx.Err() != nil {
 		if late, ok := context.Cause(ctx).(*Error); ok { // whoever made the call says what it means
 			return late
 		}
-		return &Error{Err: context.Cause(ctx)}
+		return &Error{Err: c.Scrub(context.Cause(ctx))}
 	}
-	return &Error{NoAnswer: true, Err: Scrub(cause, c.secrets...)}
+	return &Error{NoAnswer: true, Err: c.Scrub(cause)}
 }
 
 // refused is the error for an answer other than success.
-func (c *call) refused(ans answer, now time.Time) *Error {
+func (c *Client) refused(ans answer) *Error {
 	message, isLooker := c.message(ans.body)
 	e := &Error{Status: ans.status, Message: message}
 	switch {
 	case ans.status == http.StatusTooManyRequests:
-		e.RetryAfter = retryAfter(ans.header, now)
+		e.RetryAfter = retryAfter(ans.header, c.now())
 	case ans.status >= 500:
-		e.RetryAfter = retryAfter(ans.header, now)
+		e.RetryAfter = retryAfter(ans.header, c.now())
 		e.Err = errors.New("the server, or a proxy before it, is not well: try again later")
 	case ans.status >= 300 && ans.status < 400:
 		e.NotLooker = true
@@ -55,31 +54,36 @@ func (c *call) refused(ans answer, now time.Time) *Error {
 	return e
 }
 
-// scrub replaces every secret in s, as it is and as forms and URLs encode it.
-func scrub(s string, secrets []string) string {
-	for _, secret := range secrets {
-		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
-			if form != "" {
-				s = strings.ReplaceAll(s, form, "[secret]")
-			}
-		}
+// Scrub returns err with every secret that the Client knows kept out of its text; nil for nil.
+// errors.Is sees err itself.
+func (c *Client) Scrub(err error) error {
+	if err == nil {
+		return nil
 	}
-	return s
+	text := c.secrets.Scrub(err.Error())
+	if text == err.Error() {
+		return err
+	}
+	var cause net.Error
+	return &scrubbedError{
+		text:    text,
+		is:      func(target error) bool { return errors.Is(err, target) },
+		timeout: errors.As(err, &cause) && cause.Timeout(),
+	}
 }
 
-// Scrub returns err with the secrets kept out of its text. errors.Is sees err itself.
-func Scrub(err error, secrets ...string) error {
-	if text := scrub(err.Error(), secrets); text != err.Error() {
-		return &scrubbedError{text, err}
-	}
-	return err
-}
-
-// scrubbedError is an error whose own text would tell a secret.
+// scrubbedError is an error whose own text would tell a secret. It hands the original out to
+// nobody, nor does it hold it where package fmt would print it. It is a [net.Error], as the
+// original may be one.
 type scrubbedError struct {
-	text string
-	err  error
+	text    string
+	is      func(target error) bool
+	timeout bool
 }
 
 func (e *scrubbedError) Error() string        { return e.text }
-func (e *scrubbedError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *scrubbedError) Is(target error) bool { return e.is(target) }
+func (e *scrubbedError) Timeout() bool        { return e.timeout }
+
+// Temporary reports what most time-outs do, as the interface wants it.
+func (e *scrubbedError) Temporary() bool { return e.timeout }

@@ -1,16 +1,21 @@
 package looker_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lookerauth/lookerauth/internal/looker"
+	"github.com/lookerauth/lookerauth/internal/token"
 )
 
 func TestRefusals(t *testing.T) {
@@ -88,16 +93,12 @@ var secretsOf = map[string][]string{
 	"logout":     {"9p/4Qx+Dk"},
 }
 
-// spellings are those in which a secret is looked for.
-func spellings(secret string) []string {
-	return []string{secret, url.QueryEscape(secret), url.PathEscape(secret)}
-}
-
 func TestErrorsTellNoSecret(t *testing.T) {
 	for name, secrets := range secretsOf {
 		for _, secret := range secrets {
-			for _, told := range spellings(secret) {
-				t.Run(name+" "+told, func(t *testing.T) {
+			for _, encoding := range encodings {
+				t.Run(name+" "+encoding.name, func(t *testing.T) {
+					told := strings.Trim(encoding.encode(secret), `"`) // without JSON's own quotes
 					text := "1 " + told + " 2 " + told + " 3"
 					checkScrubbed(t, calls[name], text, "1 [secret] 2 [secret] 3")
 				})
@@ -106,10 +107,30 @@ func TestErrorsTellNoSecret(t *testing.T) {
 	}
 }
 
+// Whatever a Client has learnt, or has been answered, is no error's to tell, whose call it is.
+func TestErrorsTellNoSecretOfOtherCalls(t *testing.T) {
+	answer := answering(200, nil, goodToken)
+	client := newClient(func(req *http.Request) (*http.Response, error) { return answer(req) })
+	if _, err := client.Login(t.Context(), anID, aSecret); err != nil {
+		t.Fatal(err)
+	}
+	client.Learn(token.Response{AccessToken: "from-elsewhere", Sent: start, Life: time.Hour})
+	client.LearnKey("next-id", "next-secret")
+	text := anID + "|" + aSecret + "|4QDk|from-elsewhere|next-id|next-secret|9p/4Qx+Dk"
+	want := strings.Repeat("[secret]|", 6) + "[secret]"
+	answer = answering(403, nil, asJSON(text))
+	for _, name := range []string{"login_user", "logout", "login"} {
+		if e := failed(t, calls[name](t.Context(), client)); e.Message != want {
+			t.Errorf("%s says %q, want %q", name, e.Message, want)
+		}
+	}
+}
+
 // checkScrubbed fails if the call's error does not have want in place of text, whoever says it.
 func checkScrubbed(t *testing.T, call call, text, want string) {
 	t.Helper()
-	e := failed(t, call(t.Context(), newClient(answering(403, nil, asJSON(text)))))
+	body, _ := json.Marshal(map[string]string{"message": text})
+	e := failed(t, call(t.Context(), newClient(answering(403, nil, string(body)))))
 	if e.Message != want {
 		t.Errorf("Looker's message became %q, want %q", e.Message, want)
 	}
@@ -121,6 +142,17 @@ func checkScrubbed(t *testing.T, call call, text, want string) {
 	}
 	if !errors.Is(e, io.ErrUnexpectedEOF) {
 		t.Errorf("errors.Is does not see the cause of %v", e)
+	}
+}
+
+func TestCauseOfAContextTellsNoSecret(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	_, err := newClient(func(*http.Request) (*http.Response, error) {
+		cancel(errors.New("nobody needs " + aSecret))
+		return nil, ctx.Err()
+	}).Login(ctx, anID, aSecret)
+	if got, want := failed(t, err).Err.Error(), "nobody needs [secret]"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -137,11 +169,17 @@ func TestCutMessageTellsNoPieceOfASecret(t *testing.T) {
 	}
 }
 
+// scrubbed is err, as a Client scrubs it that knows a key.
+func scrubbed(err error) error {
+	client := newClient(nil)
+	client.LearnKey("hunter2", "hunter3")
+	return client.Scrub(err)
+}
+
 func TestScrubLeavesAnErrorWithoutSecretsAlone(t *testing.T) {
-	err := errors.New("no secret in it")
-	for _, secrets := range [][]string{nil, {""}, {"", "hunter2"}} {
-		if got := looker.Scrub(err, secrets...); got != err {
-			t.Errorf("without %q: got %v", secrets, got)
+	for _, err := range []error{nil, errors.New("no secret in it")} {
+		if got := scrubbed(err); got != err {
+			t.Errorf("%v became %v", err, got)
 		}
 	}
 }
@@ -149,7 +187,7 @@ func TestScrubLeavesAnErrorWithoutSecretsAlone(t *testing.T) {
 func TestScrubbedErrorIsTheSameToErrorsIs(t *testing.T) {
 	cause := errors.New("hunter2 is the password of hunter3")
 	wrapped := fmt.Errorf("call: %w", cause)
-	got := looker.Scrub(wrapped, "hunter2", "hunter3")
+	got := scrubbed(wrapped)
 	if text, want := got.Error(), "call: [secret] is the password of [secret]"; text != want {
 		t.Errorf("got %q, want %q", text, want)
 	}
@@ -160,14 +198,36 @@ func TestScrubbedErrorIsTheSameToErrorsIs(t *testing.T) {
 	}
 }
 
+// quoting is an error that package fmt prints with its text, whatever the verb.
+type quoting string
+
+func (e quoting) Error() string { return string(e) }
+
 // Who unwraps it, prints it in another way, or looks for a type, finds no error that tells more.
 func TestScrubbedErrorDoesNotHandTheOriginalOut(t *testing.T) {
-	got := looker.Scrub(&url.Error{Op: "Get", URL: "hunter2", Err: io.EOF}, "hunter2")
+	got := scrubbed(quoting("hunter2"))
 	if inner := errors.Unwrap(got); inner != nil {
 		t.Errorf("it unwraps to %v", inner)
 	}
-	var original *url.Error
+	var original quoting
 	if errors.As(got, &original) {
 		t.Errorf("errors.As finds %v", original)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%t", "%c", "%e"} {
+		if text := fmt.Sprintf(verb, got); strings.Contains(text, "hunter2") {
+			t.Errorf("%s prints %s", verb, text)
+		}
+	}
+}
+
+func TestScrubbedErrorIsATimeOutIfTheOriginalIs(t *testing.T) {
+	for cause, want := range map[error]bool{
+		context.DeadlineExceeded: true, os.ErrDeadlineExceeded: true, io.EOF: false,
+	} {
+		err := scrubbed(&url.Error{Op: "Get", URL: "hunter2", Err: cause})
+		var timeout net.Error
+		if !errors.As(err, &timeout) || timeout.Timeout() != want {
+			t.Errorf("%v: got %v", cause, !want)
+		}
 	}
 }

@@ -20,6 +20,7 @@ type Client struct {
 	userQuery string            // of login_user, with its question mark
 	transport http.RoundTripper // not an http.Client: that would follow redirects with the key
 	now       func() time.Time
+	secrets   *Secrets // which all errors are scrubbed of
 }
 
 // New makes a Client for the API at root, such as https://demo.looker.com:19999/api/4.0. Without
@@ -27,23 +28,44 @@ type Client struct {
 func New(
 	root string, associative bool, transport http.RoundTripper, now func() time.Time,
 ) *Client {
-	c := &Client{root: root, transport: transport, now: now}
+	c := &Client{root: root, transport: transport, now: now, secrets: NewSecrets()}
 	if !associative {
 		c.userQuery = "?associative=false"
 	}
 	return c
 }
 
+const (
+	// keyLife is how long a key is a secret after it was last used. Whatever token is alive was
+	// got with a key less than a day before.
+	keyLife = 7 * MaxLife
+
+	answerTime = time.Minute // longer than a token's answer takes, after which its life ends
+)
+
+// LearnKey makes an API key a secret.
+func (c *Client) LearnKey(clientID, clientSecret string) {
+	now := c.now()
+	c.secrets.Add(clientID, now.Add(keyLife), now)
+	c.secrets.Add(clientSecret, now.Add(keyLife), now)
+}
+
+// Learn makes a token a secret for as long as it lives. Tokens that come from this Client, or that
+// it is called with, are so anyway.
+func (c *Client) Learn(r token.Response) {
+	c.secrets.Add(r.AccessToken, r.Sent.Add(r.Life+answerTime), c.now())
+}
+
 // Login asks for a token of the service account that this key belongs to.
 func (c *Client) Login(
 	ctx context.Context, clientID, clientSecret string,
 ) (token.Response, error) {
+	c.LearnKey(clientID, clientSecret)
 	form := url.Values{"client_id": {clientID}, "client_secret": {clientSecret}}
 	return c.login(ctx, &call{
-		method:  http.MethodPost,
-		url:     c.root + "/login",
-		form:    form.Encode(),
-		secrets: []string{clientSecret, clientID},
+		method: http.MethodPost,
+		url:    c.root + "/login",
+		form:   form.Encode(),
 	})
 }
 
@@ -51,23 +73,22 @@ func (c *Client) Login(
 func (c *Client) LoginUser(
 	ctx context.Context, service *token.Token, userID string,
 ) (token.Response, error) {
+	c.Learn(service.Response())
 	return c.login(ctx, &call{
 		method:        http.MethodPost,
 		url:           c.root + "/login/" + url.PathEscape(userID) + c.userQuery,
 		authorization: service.Header(),
-		secrets:       []string{service.OAuth().AccessToken},
 	})
 }
 
 // Logout ends t. That it has ended before is a success.
 func (c *Client) Logout(ctx context.Context, t *token.Token) error {
-	call := &call{
+	c.Learn(t.Response())
+	ans, err := c.send(ctx, &call{
 		method:        http.MethodDelete,
 		url:           c.root + "/logout",
 		authorization: t.Header(),
-		secrets:       []string{t.OAuth().AccessToken},
-	}
-	ans, err := c.send(ctx, call)
+	})
 	if err != nil {
 		return err
 	}
@@ -75,7 +96,7 @@ func (c *Client) Logout(ctx context.Context, t *token.Token) error {
 	case http.StatusOK, http.StatusNoContent, http.StatusUnauthorized, http.StatusNotFound:
 		return nil
 	}
-	return call.refused(ans, c.now())
+	return c.refused(ans)
 }
 
 // login makes a call that answers a token.
@@ -85,17 +106,20 @@ func (c *Client) login(ctx context.Context, call *call) (token.Response, error) 
 		return token.Response{}, err
 	}
 	if ans.status != http.StatusOK {
-		return token.Response{}, call.refused(ans, c.now())
+		return token.Response{}, c.refused(ans)
 	}
-	return parseToken(ans)
+	r, err := parseToken(ans)
+	if err == nil {
+		c.Learn(r)
+	}
+	return r, err
 }
 
 // call is one call on the wire.
 type call struct {
 	method, url   string
-	form          string   // the body, if there is one
-	authorization string   // the header, if there is one
-	secrets       []string // to keep out of errors
+	form          string // the body, if there is one
+	authorization string // the header, if there is one
 }
 
 // answer is what came back.
@@ -113,7 +137,7 @@ func (c *Client) send(ctx context.Context, call *call) (answer, error) {
 	ctx = WithoutTrace(ctx)
 	req, err := http.NewRequestWithContext(ctx, call.method, call.url, strings.NewReader(call.form))
 	if err != nil {
-		return answer{}, &Error{Err: Scrub(err, call.secrets...)}
+		return answer{}, &Error{Err: c.Scrub(err)}
 	}
 	req.Header.Set("Accept", "application/json")
 	if call.form != "" {
@@ -128,7 +152,7 @@ func (c *Client) send(ctx context.Context, call *call) (answer, error) {
 		err = errors.New("the transport has returned neither a response nor an error")
 	}
 	if err != nil {
-		return answer{}, call.noAnswer(ctx, err)
+		return answer{}, c.noAnswer(ctx, err)
 	}
 	if resp.Body == nil { // which a test's transport may leave out
 		resp.Body = http.NoBody
@@ -139,7 +163,7 @@ func (c *Client) send(ctx context.Context, call *call) (answer, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return answer{}, call.noAnswer(ctx, err)
+		return answer{}, c.noAnswer(ctx, err)
 	}
 	return answer{resp.StatusCode, resp.Header, body, sent}, nil
 }
