@@ -23,6 +23,14 @@ type Cache struct {
 	sender    sender
 }
 
+// Format writes where the Cache logs in, and no token, whatever the verb.
+func (c Cache) Format(f fmt.State, _ rune) { printWithout(f, c) }
+
+// MarshalText returns where the Cache logs in. The error is always nil.
+func (c Cache) MarshalText() ([]byte, error) {
+	return fmt.Appendf(nil, "lookerauth.Cache{BaseURL: %q}", c.sender.origin), nil
+}
+
 // New makes a [Cache]. It makes no call and does not block. The error names every bad field of cfg.
 func New(cfg Config) (*Cache, error) {
 	if err := cfg.validate(); err != nil {
@@ -40,7 +48,7 @@ func New(cfg Config) (*Cache, error) {
 	service := c.tokens.Slot(ServiceAccount().key)
 	background := &guard.Background{}
 	login := &login{
-		client:     client,
+		client: client,
 		apiKey: func(ctx context.Context) (APIKey, error) {
 			key, err := cfg.APIKey(ctx)
 			client.LearnKey(key.ClientID, key.ClientSecret)

@@ -30,9 +30,9 @@ import (
 // lock held. Those that get a context must return when it ends. A panic in them during a login is
 // that login's error; a Clock must not panic.
 //
-// Printed with a verb of package fmt, logged with log/slog, or encoded as JSON, a Config shows no
-// secret. It does with %p and %w, which package fmt answers by itself, and in an unexported field
-// of another struct, where that cannot ask it.
+// Printed with a verb of package fmt, logged with log/slog, or encoded as JSON or XML, a Config
+// shows no secret, and encoding/gob refuses it. It does with %p and %w, which package fmt answers
+// by itself, and in an unexported field of another struct, where that cannot ask it.
 type Config struct {
 	// BaseURL is Looker's address, scheme://host[:port][/prefix], without /api/4.0, such as
 	// https://demo.looker.com:19999. A prefix is for a Looker behind a gateway. Tokens are sent to
@@ -284,3 +284,6 @@ func (cfg Config) MarshalText() ([]byte, error) {
 		mask(cfg.ClientID), mask(cfg.ClientSecret), cfg.MaxUsers,
 		cfg.RefreshBefore, cfg.LoginTimeout, cfg.MaxConcurrentLogins), nil
 }
+
+// MarshalBinary refuses to encode the Config, which encoding/gob would do with its secrets.
+func (cfg Config) MarshalBinary() ([]byte, error) { return refuseBinary() }

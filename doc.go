@@ -68,7 +68,7 @@
 //   - A token that Looker answers 401 to is replaced, and the request sent again if its body can
 //     be.
 //   - No key and no token is in an error, in an event that is logged, or in a value of this package
-//     that is printed.
+//     that is printed or encoded.
 //   - After [Cache.Close] the tokens are logged out (with a Store none is), and no goroutine is
 //     left.
 //

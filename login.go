@@ -48,6 +48,9 @@ func (k APIKey) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, format, mask(k.ClientID), mask(k.ClientSecret)), nil
 }
 
+// MarshalBinary refuses to encode the key.
+func (k APIKey) MarshalBinary() ([]byte, error) { return refuseBinary() }
+
 // Login is a login that has just succeeded, as [Config.AfterLogin] gets it.
 type Login struct {
 	Identity Identity
@@ -183,7 +186,7 @@ func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *
 		return nil
 	}
 	run := func(ctx context.Context) (none struct{}, _ error) {
-		login := Login{who, who.userID(), l.sender.clientWith(t.Header())}
+		login := Login{who, who.userID(), l.sender.clientWith(t.Header)}
 		err := l.afterLogin(ctx, login)
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx) // why it was cut short

@@ -148,19 +148,17 @@ func endsToken(req *http.Request, resp *http.Response) bool {
 		strings.HasSuffix(req.URL.Path, "/logout")
 }
 
-// clientWith returns a client that has one token, whatever becomes of that.
-func (s *sender) clientWith(authorization string) *http.Client {
+// clientWith returns a client that has one token, whatever becomes of that. It asks for the header,
+// as a string would be printed with a client that nobody thinks of as secret.
+func (s *sender) clientWith(authorization func() string) *http.Client {
 	return &http.Client{Transport: &fixedTransport{s, authorization}}
 }
 
 // fixedTransport sends every request with one token.
 type fixedTransport struct {
 	sender        *sender
-	authorization string
+	authorization func() string
 }
-
-// Format writes no token, whatever the verb.
-func (t *fixedTransport) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[one token]")) }
 
 func (t *fixedTransport) putsToken() {}
 
@@ -168,5 +166,5 @@ func (t *fixedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if withToken, err := t.sender.admit(req); !withToken {
 		return t.sender.withoutToken(req, err)
 	}
-	return t.sender.send(req, req.Body, t.authorization)
+	return t.sender.send(req, req.Body, t.authorization())
 }

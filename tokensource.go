@@ -2,6 +2,7 @@ package lookerauth
 
 import (
 	"context"
+	"fmt"
 
 	"golang.org/x/oauth2"
 
@@ -24,6 +25,18 @@ type TokenSource struct {
 }
 
 var _ oauth2.TokenSource = (*TokenSource)(nil)
+
+// Format writes whose token it is, and not the token, whatever the verb.
+func (s TokenSource) Format(f fmt.State, _ rune) { printWithout(f, s) }
+
+// MarshalText returns whose token it is. The error is always nil.
+func (s TokenSource) MarshalText() ([]byte, error) {
+	var who Identity // nobody, if s is the zero value
+	if s.slot != nil {
+		who = s.Identity()
+	}
+	return []byte("lookerauth.TokenSource{Identity: " + printable(who.String()) + "}"), nil
+}
 
 // As returns a [TokenSource] that acts as who. It makes no call and does not block. The zero
 // [Identity], or one that cannot be, makes every call of the TokenSource fail.

@@ -1,6 +1,7 @@
 package lookerauth
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 
@@ -26,6 +27,18 @@ type Transport struct {
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
+
+// Format writes whose requests it sends, and no token, whatever the verb.
+func (t Transport) Format(f fmt.State, _ rune) { printWithout(f, t) }
+
+// MarshalText returns whose requests it sends. The error is always nil.
+func (t Transport) MarshalText() ([]byte, error) {
+	who := "of each request's context"
+	if t.source != nil {
+		who = printable(t.source.Identity().String())
+	}
+	return []byte("lookerauth.Transport{Identity: " + who + "}"), nil
+}
 
 // Transport returns a [Transport] for requests of several identities. [WithIdentity], or one of its
 // shorthands, puts a request's identity into its context; one without gets [ErrNoIdentity], and is
