@@ -102,10 +102,13 @@ func noTurn(op string, who Identity, timeout time.Duration, err error) *CallErro
 	}
 	if paused, ok := errors.AsType[*queue.PausedError](err); ok {
 		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
-		failed.Err = ErrRateLimited
+		failed.Err = errPaused
 	}
 	return failed
 }
+
+// errPaused is an ErrRateLimited of an earlier call: there was none now.
+var errPaused = fmt.Errorf("%w", ErrRateLimited)
 
 // meaning says what a failed call under this version of the API means to the caller.
 func meaning(op string, who Identity, version string, failed *looker.Error) *CallError {

@@ -2,6 +2,7 @@ package lookerauth
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +48,7 @@ type outcome struct {
 
 	token   *token.Token // may be set although the login failed: then it has to be ended
 	found   bool         // the token was there: another login had just ended
-	refused bool         // there was no login: another one had just failed
+	refused bool         // there was no login: another one had just failed, or it is paused
 	ended   time.Time
 
 	ctx     context.Context // events in it are held back until release
@@ -127,6 +128,7 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, last)
 	o.turn.GiveUp()
 	o.token, o.ended = new.token, wallTime(l.clock)
+	o.refused = errors.Is(err, errPaused)
 	if err != nil {
 		return o, asCallError(err, loginOp(who), who)
 	}

@@ -61,7 +61,9 @@ func TestLongRetryAfterFailsEveryLoginAtOnce(t *testing.T) {
 		}
 		checkTook(t, before, 0)
 		checkCalls(t, looker, 1, 1)
-		time.Sleep(4 * time.Minute)
+		time.Sleep(4*time.Minute - 31*time.Second)
+		failsWith(t, cache.User("790"), lookerauth.ErrRateLimited) // which is no failure of its own
+		time.Sleep(31 * time.Second)
 		accessToken(t, cache.User("790"))
 	})
 }
