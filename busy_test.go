@@ -71,7 +71,7 @@ func TestWhoLeavesTheQueueIsToldAndNotHeldDown(t *testing.T) {
 		again := time.Now()
 		accessToken(t, cache.User(queued[0]))
 		checkTook(t, again, slowLogin)
-		// Those that were on the wire when their callers left, or went there at that moment, went on.
+		// Those that were on the wire when their callers left, or just then, went on.
 		if n := looker.Count(lookertest.OpLoginUser, ""); n > served+1+2*16 {
 			t.Errorf("%d calls for %d who waited for them", n, served+1)
 		}

@@ -119,7 +119,8 @@ func TestLostAnswerCostsAThirdOfLoginTimeout(t *testing.T) {
 		looker.FailNext(lookertest.OpLoginUser, delayed(time.Hour))
 		before := time.Now()
 		accessToken(t, cache.User("789"))
-		if took := time.Since(before); took < 10*time.Second || took > 10*time.Second+time.Second/5 {
+		took := time.Since(before)
+		if took < 10*time.Second || took > 10*time.Second+time.Second/5 {
 			t.Errorf("it took %v", took)
 		}
 		checkCalls(t, looker, 1, 2)
