@@ -44,23 +44,23 @@ type calls struct {
 	background *guard.Background
 
 	// discard gets a token that came when nobody waited for the call any more.
-	discard func(ctx context.Context, who Identity, r token.Response)
+	discard func(ctx context.Context, t *token.Token)
 }
 
 // try runs f until it succeeds, fails for good or because of somebody else, or the budget is spent.
 func (c *calls) try(
-	ctx context.Context, who Identity, b budget, f func() (token.Response, error),
-) (token.Response, error) {
+	ctx context.Context, who Identity, b budget, f func() (*token.Token, error),
+) (*token.Token, error) {
 	for n := 1; ; n++ {
-		r, err := f()
+		t, err := f()
 		failed := ownFailure(who, err)
 		if failed == nil || !failed.temporary() {
-			return r, err
+			return t, err
 		}
 		backoff := firstBackoff << (n - 1)
 		backoff += rand.N(backoff)
 		if n >= b.tries() || !b.turn.Sleep(ctx, max(backoff, failed.RetryAfter)) {
-			return r, err
+			return t, err
 		}
 	}
 }
@@ -69,29 +69,29 @@ func (c *calls) try(
 // that was lost must not use it up. A token that comes later is logged out.
 func (c *calls) call(
 	ctx context.Context, op string, who Identity, turn *queue.Turn,
-	f func(context.Context) (token.Response, error),
-) (token.Response, error) {
+	f func(context.Context) (*token.Token, error),
+) (*token.Token, error) {
 	if err := turn.Take(ctx); err != nil {
-		return token.Response{}, noTurn(op, who, c.timeout, err)
+		return nil, noTurn(op, who, c.timeout, err)
 	}
 	defer turn.GiveUp()
 	limit := min(c.timeout/tryShare, turn.Left())
-	late := func(r token.Response, err error) {
-		if err == nil && r.AccessToken != "" {
-			c.discard(ctx, who, r)
+	late := func(t *token.Token, _ error) {
+		if t != nil {
+			c.discard(ctx, t)
 		}
 	}
 	noAnswer := &looker.Error{NoAnswer: true, Err: &unanswered{limit, c.timeout}}
-	r, err := guard.Bounded(ctx, c.background, c.clock, limit, noAnswer, f, late)
+	t, err := guard.Bounded(ctx, c.background, c.clock, limit, noAnswer, f, late)
 	failed, ok := errors.AsType[*looker.Error](err)
 	if !ok {
-		return r, err
+		return t, err
 	}
 	meant := meaning(op, who, c.apiVersion, failed)
 	if meant.StatusCode == http.StatusTooManyRequests && c.pausing {
 		c.queue.Pause(meant.RetryAfter) // before the turn is given up, as no other may follow
 	}
-	return r, meant
+	return nil, meant
 }
 
 // noTurn is the error of a call that was not made.

@@ -99,47 +99,53 @@ type login struct {
 func (l *login) issue(
 	ctx context.Context, who Identity, b budget, _ *token.Token,
 ) (issued, error) {
-	respond := l.logInUser
-	if !who.isUser() {
-		respond = l.logIn
+	var t *token.Token
+	var err error
+	if who.isUser() {
+		t, err = l.logInUser(ctx, who, b)
+	} else {
+		t, err = l.logIn(ctx, who, b)
 	}
-	r, err := respond(ctx, who, b)
 	if err != nil {
 		return issued{}, err
 	}
-	t := token.New(who.key, r)
 	return issued{token: t}, l.prepare(ctx, who, b.turn, t)
 }
 
 // logIn logs the service account in. The key is asked for before each try.
-func (l *login) logIn(ctx context.Context, who Identity, b budget) (token.Response, error) {
-	ask := func(ctx context.Context) (token.Response, error) {
+func (l *login) logIn(ctx context.Context, who Identity, b budget) (*token.Token, error) {
+	ask := func(ctx context.Context) (*token.Token, error) {
 		key, err := l.apiKey(ctx)
 		if err != nil {
-			return token.Response{}, noKey(err)
+			return nil, noKey(err)
 		}
 		r, err := l.client.Login(ctx, key.ClientID, key.ClientSecret)
-		if err == nil {
-			l.clientID.Store(&key.ClientID)
+		if err != nil {
+			return nil, err
 		}
-		return r, err
+		l.clientID.Store(&key.ClientID)
+		return token.New(who.key, r), nil
 	}
-	return l.logins.try(ctx, who, b, func() (token.Response, error) {
+	return l.logins.try(ctx, who, b, func() (*token.Token, error) {
 		return l.logins.call(ctx, opLogin, who, b.turn, ask)
 	})
 }
 
 // logInUser logs a user in, authorized by the service account, whose token it has replaced if
 // Looker rejects it.
-func (l *login) logInUser(ctx context.Context, who Identity, b budget) (token.Response, error) {
+func (l *login) logInUser(ctx context.Context, who Identity, b budget) (*token.Token, error) {
 	for n := 0; ; n++ {
 		var service *token.Token
-		ask := func(ctx context.Context) (token.Response, error) {
-			return l.client.LoginUser(ctx, service, who.userID())
+		ask := func(ctx context.Context) (*token.Token, error) {
+			r, err := l.client.LoginUser(ctx, service, who.userID())
+			if err != nil {
+				return nil, err
+			}
+			return token.New(who.key, r), nil
 		}
-		r, err := l.logins.try(ctx, who, b, func() (r token.Response, err error) {
+		t, err := l.logins.try(ctx, who, b, func() (_ *token.Token, err error) {
 			if service, err = l.serviceAtTurn(ctx, who, b.turn); err != nil {
-				return r, err
+				return nil, err
 			}
 			return l.logins.call(ctx, opLoginUser, who, b.turn, ask)
 		})
@@ -147,14 +153,14 @@ func (l *login) logInUser(ctx context.Context, who Identity, b budget) (token.Re
 			l.acceptService(service)
 		}
 		if n == maxReplays || !isRejection(who, err) {
-			return r, err
+			return t, err
 		}
 		replacement, replaceErr := l.replaceService(ctx, service)
 		if replaceErr != nil {
-			return r, serviceError(ctx, replaceErr)
+			return nil, serviceError(ctx, replaceErr)
 		}
 		if replacement == service {
-			return r, err
+			return nil, err
 		}
 	}
 }
@@ -204,12 +210,10 @@ func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *
 }
 
 // discard logs a token out that came when nobody waited for it any more.
-func (l *login) discard(ctx context.Context, who Identity, r token.Response) {
+func (l *login) discard(ctx context.Context, t *token.Token) {
+	who := Identity{t.Key()}
 	l.events.discarded(ctx, who)
-	tokens := []*token.Token{token.New(who.key, r)}
-	l.background.Run(func() error {
-		return l.revoke(context.WithoutCancel(ctx), who, tokens, false)
-	})
+	l.background.Run(func() error { return l.logOut(context.WithoutCancel(ctx), who, t) })
 }
 
 // revoke logs the tokens out at Looker, the newest first, as many at once as the queue lets.
@@ -231,10 +235,10 @@ func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token
 
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
 	b := budget{l.logouts.queue.Turn(queue.Waited, 0), func() bool { return true }}
-	ask := func(ctx context.Context) (r token.Response, _ error) {
-		return r, l.client.Logout(ctx, t)
+	ask := func(ctx context.Context) (*token.Token, error) {
+		return nil, l.client.Logout(ctx, t)
 	}
-	_, err := l.logouts.try(ctx, who, b, func() (token.Response, error) {
+	_, err := l.logouts.try(ctx, who, b, func() (*token.Token, error) {
 		return l.logouts.call(ctx, opLogout, who, b.turn, ask)
 	})
 	if err != nil {
