@@ -69,12 +69,15 @@ type Config struct {
 	// the first fifth of that time.
 	RefreshBefore time.Duration
 
-	// LoginTimeout bounds one login as a whole, with its retries, its turn in the queue and
-	// AfterLogin; 30 seconds if 0.
+	// LoginTimeout bounds one login as a whole, from its turn in the queue on, with its retries and
+	// AfterLogin; 30 seconds if 0. Each try may take a third of it. Until its turn has come, the
+	// contexts of those who wait bound it.
 	LoginTimeout time.Duration
 
 	// MaxConcurrentLogins is how many calls to login and login_user are in flight at once; 16 if
-	// 0. As many calls to logout may be besides.
+	// 0. As many calls to logout may be besides. It limits how many users can be active: a token's
+	// life times MaxConcurrentLogins, divided by how long Looker takes for a login; 115,200 with
+	// the defaults if that is half a second.
 	MaxConcurrentLogins int
 
 	// Store, if set, shares tokens with other processes, so that a fleet logs each user in once:

@@ -131,3 +131,32 @@ func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
 		accessToken(t, cache.User("789"))
 	})
 }
+
+// Looker may just be creating the user.
+func TestUnknownUserIsHeldDownForFiveSeconds(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		looker.SetUsers("789")
+		user := newCache(t, looker).User("790")
+		for range 3 {
+			failsWith(t, user, lookerauth.ErrUserNotFound)
+			time.Sleep(5*time.Second - 1)
+			failsWith(t, user, lookerauth.ErrUserNotFound)
+			time.Sleep(1)
+		}
+		checkCalls(t, looker, 1, 3)
+		looker.SetUsers("789", "790")
+		accessToken(t, user)
+	})
+}
+
+func TestLogoutEndsTheHoldDown(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		looker.SetAdmin(false)
+		user := newCache(t, looker).User("789")
+		failsWith(t, user, lookerauth.ErrForbidden)
+		looker.SetAdmin(true)
+		failsWith(t, user, lookerauth.ErrForbidden)
+		logOut(t, user)
+		accessToken(t, user)
+	})
+}

@@ -110,3 +110,54 @@ func TestPauseDoesNotOutliveAClockSetBack(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 	})
 }
+
+func TestPauseEndsAfterFiveMinutesWithAProbe(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.ServiceAccount())
+		day := rateLimited("86400")
+		looker.FailNext(lookertest.OpLoginUser, day)
+		failsWith(t, cache.User("first"), lookerauth.ErrRateLimited)
+		time.Sleep(5*time.Minute - time.Second)
+
+		day.Delay = time.Second
+		looker.FailNext(lookertest.OpLoginUser, day)
+		together(100, func(i int) {
+			failsWith(t, cache.User(nthUser(i)), lookerauth.ErrRateLimited)
+		})
+		checkCalls(t, looker, 1, 2) // one has found out for all
+
+		time.Sleep(5*time.Minute - time.Second)
+		looker.FailNext(lookertest.OpLoginUser, delayed(time.Second))
+		before := time.Now()
+		together(100, func(i int) { accessToken(t, cache.User(nthUser(i))) })
+		checkTook(t, before, 2*time.Second) // the rest of the pause, the probe, and then all others
+		checkCalls(t, looker, 1, 102)
+	})
+}
+
+func TestLogoutNeverPausesLogins(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		user := cache.User("789")
+		accessToken(t, user)
+		failing(looker, lookertest.OpLogout, rateLimited("3600"))
+		before := time.Now()
+		checkError(t, user.Logout(t.Context()), lookerauth.ErrRateLimited)
+		accessToken(t, cache.User("790"))
+		checkTook(t, before, 0)
+	})
+}
+
+func TestPauseOfLoginsHoldsUpNoLogout(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		user := cache.User("789")
+		accessToken(t, user)
+		looker.FailNext(lookertest.OpLoginUser, rateLimited("3600"))
+		failsWith(t, cache.User("790"), lookerauth.ErrRateLimited)
+		before := time.Now()
+		logOut(t, user)
+		checkTook(t, before, 0)
+	})
+}
