@@ -157,6 +157,32 @@ func TestJoinedRefreshIsACallersLogin(t *testing.T) {
 	})
 }
 
+// Nobody waits for it any more, so whoever does is served before.
+func TestRefreshThatItsCallerHasLeftIsARefreshAgain(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker, maxConcurrentLogins(1))
+		left := cache.User("left")
+		accessToken(t, left)
+		time.Sleep(58 * time.Minute)
+		failing(looker, lookertest.OpLoginUser, delayed(slowLogin))
+		busy := tokenInBackground(cache.User("busy"))
+		synctest.Wait()
+		accessToken(t, left) // its refresh has to wait
+		invalidate(t, left)
+		ctx, cancel := context.WithTimeout(t.Context(), slowLogin/4)
+		defer cancel()
+		if _, err := left.TokenContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v", err)
+		}
+		before := time.Now()
+		accessToken(t, cache.User("newcomer"))
+		checkTook(t, before, slowLogin*3/4+slowLogin)
+		if err := <-busy; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPlaceInTheQueueIsGivenUpWhenTheCacheCloses(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := busy(t, looker)

@@ -83,7 +83,14 @@ func TestCallStartedForNobodyIsRaisedAndNotWithdrawn(t *testing.T) {
 		}
 		checkGot(t, first, got{"", context.DeadlineExceeded, time.Second / 4})
 		checkGot(t, second, got{"", context.DeadlineExceeded, time.Second / 4})
-		checkGot(t, askFor(t.Context(), g, "a"), got{"a", nil, time.Second * 3 / 4})
+		if n := j.raises.Load(); n != 0 {
+			t.Error("it is raised while nobody waits any more")
+		}
+		last := askFor(t.Context(), g, "a")
+		if n := j.raises.Load(); n != 1 {
+			t.Error("it was not raised again")
+		}
+		checkGot(t, last, got{"a", nil, time.Second * 3 / 4})
 		j.check(t, 1, 1)
 	})
 }

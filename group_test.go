@@ -39,6 +39,8 @@ func (j *jobs) begin(_ string, waited bool) string {
 
 func (j *jobs) raise(string) { j.raises.Add(1) }
 
+func (j *jobs) lower(string) { j.raises.Add(-1) }
+
 func (j *jobs) withdraw(string) bool { return !j.goesOn }
 
 func (j *jobs) left(key, begun string, cause error) error {

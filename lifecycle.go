@@ -44,11 +44,11 @@ type lifecycle struct {
 // outcome is what came of a login, or comes of one under way.
 type outcome struct {
 	turn   *queue.Turn
-	waited atomic.Bool // somebody waits for it, or did
+	waited atomic.Bool // somebody waits for it
 
 	token   *token.Token // may be set although the login failed: then it has to be ended
 	found   bool         // the token was there: another login had just ended
-	refused bool         // there was no login: another one had just failed, or it is paused
+	refused bool         // there was no login: another one had just failed
 	ended   time.Time
 
 	ctx     context.Context // events in it are held back until release
@@ -99,6 +99,12 @@ func (l *lifecycle) raise(o *outcome) {
 	o.turn.Raise()
 }
 
+// lower makes it a refresh again.
+func (l *lifecycle) lower(o *outcome) {
+	o.waited.Store(false)
+	o.turn.Lower()
+}
+
 // withdraw gives the place of a login up, unless it has had its turn: what is on the wire goes on.
 func (l *lifecycle) withdraw(o *outcome) bool { return o.turn.Withdraw() }
 
@@ -128,7 +134,6 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, last)
 	o.turn.GiveUp()
 	o.token, o.ended = new.token, wallTime(l.clock)
-	o.refused = errors.Is(err, errPaused)
 	if err != nil {
 		return o, asCallError(err, loginOp(who), who)
 	}
@@ -155,12 +160,22 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 	if lost != nil {
 		return o, lost
 	}
-	if failed := ownFailure(who, err); failed != nil && !o.refused {
+	failed := ownFailure(who, err)
+	switch {
+	case failed == nil, o.refused:
+	case errors.Is(err, errPaused): // there was no call
+		if !o.waited.Load() { // each request with its aging token would start another login
+			l.heldDown.Add(who, err, pausedHoldDown, o.ended)
+		}
+	default:
 		holdDown := l.heldDown.Add(who, err, failed.holdDown(), o.ended)
 		l.events.loginFailed(o.ctx, who, err, holdDown)
 	}
 	return o, err
 }
+
+// pausedHoldDown is how long a refresh is not begun again after it has met a pause.
+const pausedHoldDown = time.Second
 
 // put keeps the token. If it is a found one that has been invalidated or taken out since, waiters
 // have to ask again; it is not ended then: whoever did that sees to it, and others may have it.

@@ -161,3 +161,27 @@ func TestPauseOfLoginsHoldsUpNoLogout(t *testing.T) {
 		checkTook(t, before, 0)
 	})
 }
+
+// The Store is asked whether another process has refreshed it, but not for each request.
+func TestRefreshIsBegunOnceASecondDuringAPause(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		cache := newCache(t, looker, withStore(store))
+		user := cache.User("789")
+		accessToken(t, user)
+		time.Sleep(58 * time.Minute)
+		accessToken(t, cache.ServiceAccount())
+		synctest.Wait()
+		looker.FailNext(lookertest.OpLoginUser, rateLimited("240"))
+		failsWith(t, cache.User("790"), lookerauth.ErrRateLimited)
+		before := store.callsOf("Get")
+		for range 100 {
+			accessToken(t, user)
+			synctest.Wait()
+			time.Sleep(20 * time.Millisecond)
+		}
+		if n := store.callsOf("Get") - before; n < 2 || n > 3 {
+			t.Errorf("the Store was asked %d times in 2 s", n)
+		}
+	})
+}

@@ -33,11 +33,13 @@ type steps[K comparable, V any] interface {
 	refuse(key K) error
 
 	// begin returns what a call starts with. waited is false if it is started for nobody. Like
-	// raise and withdraw, it must not block: the group's lock is held.
+	// raise, lower and withdraw, it must not block: the group's lock is held.
 	begin(key K, waited bool) V
 
-	// raise is told that somebody waits for a call that was started for nobody.
+	// raise is told that somebody waits for a call that was started for nobody, and lower that
+	// nobody does any more.
 	raise(V)
+	lower(V)
 
 	// withdraw ends a call for which nobody waits any more, unless it must go on, and reports
 	// whether it did.
@@ -193,13 +195,17 @@ func (g *group[K, V]) enter(c *call[V], waited bool) {
 	}
 }
 
-// leave lets a caller go. A call that was started for somebody, and for whom nobody is left, is
-// withdrawn: whoever comes before it has ended asks again.
+// leave lets a caller go. If nobody is left, a call that was started for somebody is withdrawn:
+// whoever comes before it has ended asks again. One that was started for nobody goes on for nobody.
 func (g *group[K, V]) leave(c *call[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.waiters--
-	if c.waited && c.waiters == 0 && g.steps.withdraw(c.begun) {
+	switch {
+	case c.waiters > 0:
+	case !c.waited:
+		g.steps.lower(c.begun)
+	case g.steps.withdraw(c.begun):
 		c.discarded = true
 		c.cancel(errAgain)
 	}

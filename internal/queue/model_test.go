@@ -29,13 +29,14 @@ type place struct {
 	leave  func()
 	result chan error // of Take, while it runs
 
-	rank  queue.Rank
-	due   int64
-	came  int
-	begun time.Time
-	late  time.Time // when it waits no more, if it has begun before
-	has   bool      // a slot
-	want  error     // of Take, once that has failed; errors.ErrUnsupported stands for a PausedError
+	rank   queue.Rank
+	raised bool
+	due    int64
+	came   int
+	begun  time.Time
+	late   time.Time // when it waits no more, if it has begun before
+	has    bool      // a slot
+	want   error     // of Take, once that has failed; errors.ErrUnsupported stands for a PausedError
 }
 
 func (p *place) before(other *place) bool {
@@ -153,7 +154,13 @@ func (m *model) giveUp(p *place) {
 func (m *model) raise(p *place) {
 	if p.rank == queue.Unwaited {
 		m.came++
-		p.rank, p.came = queue.Waited, m.came
+		p.rank, p.came, p.raised = queue.Waited, m.came, true
+	}
+}
+
+func (m *model) lower(p *place) {
+	if p.raised {
+		p.rank, p.raised = queue.Unwaited, false
 	}
 }
 
@@ -263,6 +270,9 @@ func step(t *testing.T, random *rand.Rand, q *queue.Queue, m *model, all *[]*pla
 		q.Pause(d)
 	case n < 3:
 		m.sleep(time.Duration(random.Int64N(int64(limit))))
+	case n == 3 && random.IntN(2) == 0:
+		m.lower(p)
+		p.turn.Lower()
 	case n == 3:
 		m.raise(p)
 		p.turn.Raise()

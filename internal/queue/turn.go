@@ -23,6 +23,7 @@ type Turn struct {
 
 	// What is below is guarded by queue.mu.
 	rank      Rank
+	raised    bool   // it was Unwaited
 	came      uint64 // its number among those who came; a new one once it is raised
 	state     state
 	index     int          // in queue.waiting, while waiting
@@ -57,16 +58,30 @@ func (q *Queue) Turn(rank Rank, due int64) *Turn {
 
 // Raise makes an Unwaited turn a Waited one, which comes now. It does nothing to others.
 func (t *Turn) Raise() {
-	q := t.queue
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if t.rank != Unwaited {
-		return
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	if t.rank == Unwaited {
+		t.queue.turns++
+		t.raised, t.came = true, t.queue.turns
+		t.move(Waited)
 	}
-	q.turns++
-	t.rank, t.came = Waited, q.turns
+}
+
+// Lower makes a turn that was raised an Unwaited one again. It does nothing to others.
+func (t *Turn) Lower() {
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	if t.raised {
+		t.raised = false
+		t.move(Unwaited)
+	}
+}
+
+// move gives t another rank. mu is held.
+func (t *Turn) move(rank Rank) {
+	t.rank = rank
 	if t.state == waiting {
-		heap.Fix(&q.waiting, t.index)
+		heap.Fix(&t.queue.waiting, t.index)
 	}
 }
 
