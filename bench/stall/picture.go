@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
 	"io"
@@ -11,15 +10,15 @@ import (
 	"time"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/lookerauth/lookerauth/bench/internal/svg"
 )
 
 const (
-	pixel         = vg.Inch / 96
+	pixel         = svg.Pixel
 	width, height = 900 * pixel, 720 * pixel // what a README has room for
 	header        = 88 * pixel
 
@@ -29,31 +28,16 @@ const (
 	fastest = 0.1 // milliseconds; what is faster is drawn as this
 )
 
-// Colours that people with any kind of colour vision can tell apart, by Okabe and Ito.
 var (
-	blue       = color.RGBA{0, 114, 178, 255}
-	green      = color.RGBA{0, 158, 115, 255}
-	purple     = color.RGBA{204, 121, 167, 255}
-	vermilion  = color.RGBA{213, 94, 0, 255}
-	lineColors = []color.Color{blue, green, purple}
-	grey       = color.Gray{96}
-	lightGrey  = color.Gray{228}
-)
-
-var (
-	sans       = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	failure    = draw.GlyphStyle{Color: vermilion, Radius: 4 * pixel, Shape: draw.CrossGlyph{}}
+	lineColors = []color.Color{svg.Blue, svg.Green, svg.Purple}
+	failure    = draw.GlyphStyle{Color: svg.Vermilion, Radius: 4 * pixel, Shape: draw.CrossGlyph{}}
 	dashes     = []vg.Length{6 * pixel, 4 * pixel}
 	revocation = draw.LineStyle{Color: color.Black, Width: 1.5 * pixel, Dashes: dashes}
 )
 
 // picture writes the trials as an SVG: a panel for each, with the same axes.
 func picture(w io.Writer, l load, trials []trial) error {
-	plot.DefaultFont = sans
-	svg := vgsvg.New(width, height)
-	canvas := draw.New(svg)
-	canvas.SetColor(color.White) // or it would be black on black in GitHub's dark mode
-	canvas.Fill(canvas.Rectangle.Path())
+	canvas := svg.New(width, height)
 	drawHeader(canvas, l)
 
 	panels := make([][]*plot.Plot, len(trials))
@@ -66,63 +50,34 @@ func picture(w io.Writer, l load, trials []trial) error {
 		Rows: len(panels), Cols: 1, PadY: 18 * pixel,
 		PadTop: header, PadBottom: 6 * pixel, PadLeft: 8 * pixel, PadRight: 16 * pixel,
 	}
-	for i, row := range plot.Align(panels, tiles, canvas) {
+	for i, row := range plot.Align(panels, tiles, canvas.Canvas) {
 		panels[i][0].Draw(row[0])
 	}
-	return write(w, svg)
-}
-
-// write adds to the only font that the canvas can name those of the same widths that other machines
-// have.
-func write(w io.Writer, svg *vgsvg.Canvas) error {
-	var out bytes.Buffer
-	if _, err := svg.WriteTo(&out); err != nil {
-		return err
-	}
-	_, err := w.Write(bytes.ReplaceAll(out.Bytes(), []byte("font-family:Liberation Sans"),
-		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif")))
-	return err
+	return canvas.Write(w)
 }
 
 // drawHeader says what the picture shows: to the left in words, to the right as a legend.
-func drawHeader(canvas draw.Canvas, l load) {
-	style := plot.New().Title.TextStyle
-	style.XAlign = draw.XLeft
-	corner := vg.Point{X: canvas.Min.X + 14*pixel, Y: canvas.Max.Y - 10*pixel}
-	style.Font.Size = 18 * pixel
-	canvas.FillText(style, corner, "Who waits for a login?")
-	style.Font.Size = 13 * pixel
-	corner.Y -= 27 * pixel
-	canvas.FillText(style, corner, fmt.Sprintf(
+func drawHeader(canvas svg.Canvas, l load) {
+	canvas.Heading("Who waits for a login?", fmt.Sprintf(
 		"Latency of %.0f requests a second. A token lives for %v, a login takes %v.",
 		float64(l.workers)*float64(time.Second/interval), l.tokenLife, l.login))
 
-	legend := plot.NewLegend()
-	legend.Top, legend.Left = true, true // the text to the right of the symbols, where it may grow
-	legend.TextStyle.Font.Size = 13 * pixel
-	legend.Padding = 4 * pixel
+	legend := svg.Legend() // to the right of the heading
 	legend.Add(fmt.Sprintf("slowest request of each %v", lineStep),
-		&plotter.Line{LineStyle: solid(grey)})
+		&plotter.Line{LineStyle: svg.Solid(svg.Grey)})
 	legend.Add(fmt.Sprintf("slowest failure of each %v", markStep),
 		&plotter.Scatter{GlyphStyle: failure})
-	legend.Add("a login is under way", &plotter.Polygon{Color: lightGrey})
+	legend.Add("a login is under way", &plotter.Polygon{Color: svg.LightGrey})
 	legend.Add("all tokens are revoked", &plotter.Line{LineStyle: revocation})
-	legend.Draw(draw.Crop(canvas, 640*pixel, 0, 0, -8*pixel))
+	legend.Draw(draw.Crop(canvas.Canvas, 640*pixel, 0, 0, -8*pixel))
 }
 
 // newPanel draws one trial. top is the upper end of the latency axis, in milliseconds.
 func newPanel(l load, t trial, c color.Color, top float64) *plot.Plot {
-	p := plot.New()
-	p.Title.Text = title(t)
-	p.Title.TextStyle.Font.Size = 14 * pixel
+	p := svg.Panel(title(t))
 	p.Y.Label.Text = "latency, ms"
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.X.Tick.Marker = plot.ConstantTicks{}
-	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.Padding = 0
-		axis.Label.TextStyle.Font.Size = 13 * pixel
-		axis.Tick.Label.Font.Size = 12 * pixel
-	}
 
 	for _, begun := range t.logins {
 		from, to := begun.Seconds(), (begun + l.login).Seconds()
@@ -130,19 +85,19 @@ func newPanel(l load, t trial, c color.Color, top float64) *plot.Plot {
 			XYs: []plotter.XYs{{
 				{X: from, Y: fastest}, {X: from, Y: top}, {X: to, Y: top}, {X: to, Y: fastest},
 			}},
-			Color: lightGrey,
+			Color: svg.LightGrey,
 		})
 	}
 	revoked := t.revoked.Seconds()
 	p.Add(
-		&plotter.Grid{Horizontal: solid(lightGrey)},
+		svg.Grid(),
 		&plotter.Line{
 			XYs:       plotter.XYs{{X: revoked, Y: fastest}, {X: revoked, Y: top}},
 			LineStyle: revocation,
 		},
 	)
 	for _, run := range runs(slowestOfEach(lineStep, t.samples, false)) {
-		line := solid(c)
+		line := svg.Solid(c)
 		line.Width = 1.5 * pixel
 		p.Add(&plotter.Line{XYs: run, LineStyle: line})
 	}
@@ -201,5 +156,3 @@ func axisTop(trials []trial) float64 {
 }
 
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
-
-func solid(c color.Color) draw.LineStyle { return draw.LineStyle{Color: c, Width: pixel} }

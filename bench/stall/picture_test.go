@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gonum.org/v1/plot/plotter"
+
+	"github.com/lookerauth/lookerauth/bench/internal/svg"
 )
 
 // drawn returns the picture of trials that have these samples.
@@ -31,16 +33,16 @@ func drawn(t *testing.T, samples ...sample) string {
 func TestPictureIsXMLThatNamesEveryone(t *testing.T) {
 	refused := sample{due: time.Second, err: errors.New("refused")}
 	for _, samples := range [][]sample{nil, {{}}, {{due: 1, latency: time.Minute}, refused}} {
-		svg := drawn(t, samples...)
-		checkNames(t, svg)
-		decoder := xml.NewDecoder(strings.NewReader(svg))
+		text := drawn(t, samples...)
+		checkNames(t, text)
+		decoder := xml.NewDecoder(strings.NewReader(text))
 		for {
 			_, err := decoder.Token()
 			if err == io.EOF {
 				break
 			}
 			if err != nil {
-				t.Fatalf("%v in:\n%s", err, svg)
+				t.Fatalf("%v in:\n%s", err, text)
 			}
 		}
 	}
@@ -55,7 +57,7 @@ func TestTitleFitsWhereFontsAreWider(t *testing.T) {
 		for range 9999 {
 			bad.samples = append(bad.samples, sample{err: errors.New("refused")})
 		}
-		p := newPanel(defaults, bad, grey, 1000)
+		p := newPanel(defaults, bad, svg.Grey, 1000)
 		half := p.Title.TextStyle.Width(p.Title.Text) / 2
 		if end := width/2 - half + 2*half*wider; end > width {
 			t.Errorf("%q ends at %v of %v", p.Title.Text, end, width)
@@ -64,7 +66,7 @@ func TestTitleFitsWhereFontsAreWider(t *testing.T) {
 }
 
 func TestPictureMarksFailures(t *testing.T) {
-	marks := func(svg string) int { return strings.Count(svg, "#D55E00") }
+	marks := func(text string) int { return strings.Count(text, "#D55E00") }
 	without, with := drawn(t, sample{}), drawn(t, sample{err: errors.New("refused")})
 	if marks(with) <= marks(without) {
 		t.Errorf("%d marks with failures, %d without", marks(with), marks(without))

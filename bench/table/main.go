@@ -19,19 +19,20 @@ import (
 	"io"
 	"log"
 	"os"
-	"strings"
+
+	"github.com/lookerauth/lookerauth/bench/internal/readme"
 )
 
 func main() {
 	log.SetFlags(0)
-	readme := flag.String("readme", "", "put the table into this `file`, too, such as README.md")
+	file := flag.String("readme", "", "put the table into this `file`, too, such as README.md")
 	flag.Parse()
-	if err := run(os.Stdout, *readme, flag.Args()); err != nil {
+	if err := run(os.Stdout, *file, flag.Args()); err != nil {
 		log.Fatal("table: ", err)
 	}
 }
 
-func run(w io.Writer, readme string, paths []string) error {
+func run(w io.Writer, file string, paths []string) error {
 	r, err := read(paths)
 	if err != nil {
 		return err
@@ -40,31 +41,11 @@ func run(w io.Writer, readme string, paths []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(w, table); err != nil || readme == "" {
+	if _, err := io.WriteString(w, table); err != nil || file == "" {
 		return err
 	}
 	if err := r.complete(); err != nil {
-		return fmt.Errorf("%s is left as it is: %w", readme, err)
+		return fmt.Errorf("%s is left as it is: %w", file, err)
 	}
-	return insert(readme, table)
-}
-
-const (
-	begin = "<!-- bench -->\n"
-	end   = "<!-- /bench -->"
-)
-
-// insert replaces what is between the two comments in the file.
-func insert(path, table string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(text), begin)
-	_, after, foundEnd := strings.Cut(rest, end)
-	if !found || !foundEnd {
-		return fmt.Errorf("%s: the lines %q and %q are not there",
-			path, strings.TrimSpace(begin), end)
-	}
-	return os.WriteFile(path, []byte(before+begin+table+end+after), 0o644)
+	return readme.Insert(file, "bench", table)
 }
