@@ -184,8 +184,7 @@ func TestSDKTokenIsDeadAfterLogout(t *testing.T) {
 	}
 }
 
-// The cache does not know that the SDK's own Logout has revoked its token. That costs the next call
-// a replay.
+// The Transport sees the SDK's own Logout go by, so that the next call logs in at once.
 func TestSDKSessionOutlivesTheSDKsOwnLogout(t *testing.T) {
 	fake := startFake(t, nil)
 	cache := newCache(t, fake.Config())
@@ -197,7 +196,34 @@ func TestSDKSessionOutlivesTheSDKsOwnLogout(t *testing.T) {
 	}
 
 	checkMe(t, looker, "789")
-	checkReplays(t, cache, 1)
+	checkReplays(t, cache, 0)
+	checkLogins(t, fake, 2)
+}
+
+// The transport that a session comes with acts as the service account.
+func TestSDKSessionsTransportIsNoBase(t *testing.T) {
+	fake := startFake(t, nil)
+	cache := newCache(t, fake.Config())
+	cfg := fake.Config()
+	session := rtl.NewAuthSession(rtl.ApiSettings{
+		BaseUrl:      fake.URL,
+		ApiVersion:   "4.0",
+		ClientId:     cfg.ClientID,
+		ClientSecret: cfg.ClientSecret,
+	})
+	checkMe(t, v4.NewLookerSDK(session), lookertest.ServiceAccountID)
+
+	client := &http.Client{Transport: cache.User("789").Transport(session.Client.Transport)}
+	checkRefusedBase(t, client, fake)
+
+	session.Client.Transport = client.Transport
+	before := fake.Count(lookertest.OpAPI, "")
+	if me, err := v4.NewLookerSDK(session).Me("id", nil); err == nil {
+		t.Errorf("the SDK acts as %s", *me.Id)
+	}
+	if sent := fake.Count(lookertest.OpAPI, "") - before; sent != 0 {
+		t.Errorf("%d requests were sent", sent)
+	}
 }
 
 // The SDK makes its calls with context.Background, so that no identity can come with the context.

@@ -1,10 +1,16 @@
 package integration
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-retryablehttp"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"golang.org/x/oauth2"
+
+	"github.com/lookerauth/lookerauth/lookertest"
 )
 
 func TestOAuth2TransportActsAsAUser(t *testing.T) {
@@ -15,6 +21,73 @@ func TestOAuth2TransportActsAsAUser(t *testing.T) {
 	resp, err := client.Get(fake.URL + "/api/4.0/looks/1")
 
 	check(t, resp, err, answer{UserID: "789"})
+}
+
+func TestOAuth2TransportActsAsAUserThroughABase(t *testing.T) {
+	fake := startFake(t, nil)
+	cache := newCache(t, fake.Config())
+	base := fake.Transport()
+
+	client := &http.Client{Transport: &oauth2.Transport{Source: cache.User("789"), Base: base}}
+	resp, err := client.Get(fake.URL + "/api/4.0/looks/1")
+
+	check(t, resp, err, answer{UserID: "789"})
+}
+
+// An oauth2.Transport below ours would put its own token on a user's requests.
+func TestOAuth2TransportIsNoBase(t *testing.T) {
+	fake := startFake(t, nil)
+	cache := newCache(t, fake.Config())
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, fake.Client())
+	admin := oauth2.NewClient(ctx, cache.ServiceAccount())
+	checkStatus(t, admin, fake.URL, http.StatusOK)
+
+	client := &http.Client{Transport: cache.User("789").Transport(admin.Transport)}
+	checkRefusedBase(t, client, fake)
+
+	// Its own base is what carries both.
+	base := admin.Transport.(*oauth2.Transport).Base
+	client = &http.Client{Transport: cache.User("789").Transport(base)}
+	resp, err := client.Get(fake.URL + "/api/4.0/looks/1")
+	check(t, resp, err, answer{UserID: "789"})
+}
+
+// checkRefusedBase fails the test if a request through client reaches Looker, or the error does not
+// say what to do.
+func checkRefusedBase(t *testing.T, client *http.Client, fake *lookertest.Server) {
+	t.Helper()
+	before := fake.Count(lookertest.OpAPI, "")
+	resp, err := client.Get(fake.URL + "/api/4.0/looks/1")
+	if err == nil {
+		resp.Body.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "the field Base of an oauth2.Transport") {
+		t.Errorf("got %v", err)
+	}
+	if sent := fake.Count(lookertest.OpAPI, "") - before; sent != 0 {
+		t.Errorf("%d requests were sent", sent)
+	}
+}
+
+// Within another RoundTripper it is found out by the response, which is withheld.
+func TestOAuth2TransportWithinABaseIsNeverAnswered(t *testing.T) {
+	fake := startFake(t, nil)
+	cache := newCache(t, fake.Config())
+	admin := &oauth2.Transport{Source: cache.ServiceAccount(), Base: fake.Transport()}
+	retrying := newRetrying(&http.Client{Transport: admin, CheckRedirect: doNotFollow})
+	for name, base := range map[string]http.RoundTripper{
+		"otelhttp":      otelhttp.NewTransport(admin),
+		"retryablehttp": &retryablehttp.RoundTripper{Client: retrying},
+	} {
+		client := &http.Client{Transport: cache.User("789").Transport(base)}
+		resp, err := client.Get(fake.URL + "/api/4.0/looks/1")
+		if err == nil {
+			resp.Body.Close()
+			t.Errorf("%s: answered %s", name, resp.Status)
+		} else if !strings.Contains(err.Error(), "as somebody else") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 }
 
 // No Transport of lookerauth sees the 401, so the caller has to tell.
