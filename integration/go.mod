@@ -3,6 +3,7 @@ module github.com/lookerauth/lookerauth/integration
 go 1.26.0
 
 require (
+	connectrpc.com/connect v1.21.1
 	github.com/benbjohnson/clock v1.3.5
 	github.com/go-openapi/runtime v0.33.4
 	github.com/go-openapi/strfmt v0.27.4
@@ -17,6 +18,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.47.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/oauth2 v0.37.0
+	google.golang.org/protobuf v1.36.11
 )
 
 require (

@@ -1,8 +1,14 @@
 package integration
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -137,6 +143,53 @@ func TestRetryBelowTheTransportWithADeadTokenIsReplaced(t *testing.T) {
 		checkLogins(t, fake, 2)
 		checkReplays(t, cache, 1)
 	})
+}
+
+// Looker may answer 401 while net/http still reads the file, which retryablehttp seeks back then.
+func TestUploadsOfOneFileAreWholeAfterRevocations(t *testing.T) {
+	const uploads, size = 20, 8 << 20
+	text := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(text)
+	path := filepath.Join(t.TempDir(), "upload")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := hashOf(string(text))
+	for proto, http2 := range protocols {
+		t.Run(proto, func(t *testing.T) {
+			f := startFront(t, http2, http.HandlerFunc(answerHash))
+			cache := newCache(t, f.config())
+			retrying := newRetrying(cache.User("789").Client())
+			file, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			if _, err := cache.User("789").Token(); err != nil {
+				t.Fatal(err)
+			}
+			for range uploads {
+				f.fake.Revoke("789")
+				resp, err := retrying.Post(f.URL+"/uploads", "application/octet-stream", file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK || string(got) != want {
+					t.Errorf("got %s %q, %v, want %q", resp.Status, got, err, want)
+				}
+			}
+			checkReplays(t, cache, uploads)
+		})
+	}
+}
+
+// answerHash answers the hash of what was uploaded.
+func answerHash(w http.ResponseWriter, r *http.Request) {
+	hash := sha256.New()
+	_, _ = io.Copy(hash, r.Body)
+	_, _ = io.WriteString(w, hex.EncodeToString(hash.Sum(nil)))
 }
 
 // redirections are the ways in which a retrying client may treat redirects.
