@@ -1,7 +1,8 @@
 // Package integration has nothing but tests: of lookerauth with the real packages that people use
 // it with, against a fake Looker. Each file is about one of them, and shows how the two are put
-// together. alternatives_test.go shows what the official SDK does without lookerauth, and
-// nginx_test.go what a gateway does to paths; that starts a real nginx.
+// together. alternatives_test.go shows what the official SDK does without lookerauth,
+// connslimit_test.go what limited connections do, and nginx_test.go what a gateway does to paths;
+// that starts a real nginx. front_test.go has a server with endpoints that the fake has not.
 //
 // It is a module of its own, so that none of these packages becomes a dependency of lookerauth.
 package integration
