@@ -21,7 +21,7 @@ func TestCallThatIsRunTwiceHasOneResult(t *testing.T) {
 		}
 		j.onRun = func(context.Context, string, string) (string, error) { return "one", errJob }
 		for range 2 {
-			r := <-g.results.DoChan(c.name, func() (any, error) { return g.run("a", c) })
+			r := <-g.results.DoChan(c.name, c.run)
 			if r.Val != "one" || r.Err != errJob {
 				t.Errorf("it has %v, %v", r.Val, r.Err)
 			}
@@ -33,7 +33,7 @@ func TestCallThatIsRunTwiceHasOneResult(t *testing.T) {
 
 		j.onRun = nil
 		next := askFor(t.Context(), g, "a")
-		r := <-g.results.DoChan(late.name, func() (any, error) { return g.run("a", late) })
+		r := <-g.results.DoChan(late.name, late.run)
 		if r.Val != "one" {
 			t.Errorf("while another call is under way, it has %v", r.Val)
 		}

@@ -73,6 +73,7 @@ type call[V any] struct {
 	values context.Context // of the caller who started it, without its end
 	ctx    context.Context // of the job: these values, and an end
 	cancel context.CancelCauseFunc
+	run    func() (any, error) // runs it, as singleflight wants it
 
 	waiters   int  // callers, at present; guarded by group.mu
 	discarded bool // nobody may have the result; guarded by group.mu
@@ -96,34 +97,46 @@ func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 		if ctx.Err() != nil {
 			return result, context.Cause(ctx)
 		}
-		c, first, err := g.join(context.WithoutCancel(ctx), key, true)
+		c, first, err := g.join(ctx, key, true)
 		if err != nil {
 			return result, err
 		}
-		done := g.results.DoChan(c.name, func() (any, error) { return g.run(key, c) })
+		done := g.results.DoChan(c.name, c.run)
 		select {
 		case <-ctx.Done():
-			err := g.steps.left(key, c.begun, context.Cause(ctx))
-			g.leave(c)
-			if first {
-				go func() {
-					defer g.running.Done()
-					g.report(key, c, <-done)
-				}()
-			}
-			return result, err
+			return result, g.abandon(ctx, key, c, first, done)
 		case r := <-done:
-			if first {
-				g.running.Done() // what follows is the caller's own, who may even close the group
-				g.report(key, c, r)
-			} else {
-				g.steps.joined(key)
-			}
+			g.observe(key, c, first, r)
 			if r.Err != errAgain {
 				return r.Val.(V), r.Err
 			}
 		}
 	}
+}
+
+// abandon lets a caller go whose context has ended. If he was the first, somebody else reports.
+func (g *group[K, V]) abandon(
+	ctx context.Context, key K, c *call[V], first bool, done <-chan singleflight.Result,
+) error {
+	err := g.steps.left(key, c.begun, context.Cause(ctx))
+	g.leave(c)
+	if first {
+		go func() {
+			defer g.running.Done()
+			g.report(key, c, <-done)
+		}()
+	}
+	return err
+}
+
+// observe is what a caller does who has a call's result.
+func (g *group[K, V]) observe(key K, c *call[V], first bool, r singleflight.Result) {
+	if !first {
+		g.steps.joined(key)
+		return
+	}
+	g.running.Done() // what follows is the caller's own, who may even close the group
+	g.report(key, c, r)
 }
 
 // start starts a call that nobody waits for, unless one is under way or may not be. Its context has
@@ -135,14 +148,14 @@ func (g *group[K, V]) start(key K) {
 	}
 	go func() {
 		defer g.running.Done()
-		result, err, _ := g.results.Do(c.name, func() (any, error) { return g.run(key, c) })
+		result, err, _ := g.results.Do(c.name, c.run)
 		g.report(key, c, singleflight.Result{Val: result, Err: err})
 	}()
 }
 
-// join returns key's call under way, or a new one. Who is first reports it.
+// join returns key's call under way, or a new one, with the values of ctx. Who is first reports it.
 func (g *group[K, V]) join(
-	values context.Context, key K, waited bool,
+	ctx context.Context, key K, waited bool,
 ) (c *call[V], first bool, err error) {
 	if c, err := g.underWay(key, waited); c != nil || err != nil {
 		return c, false, err
@@ -164,9 +177,10 @@ func (g *group[K, V]) join(
 		name:   strconv.FormatUint(g.started, 10),
 		waited: waited,
 		begun:  g.steps.begin(key, waited),
-		values: values,
+		values: context.WithoutCancel(ctx),
 	}
-	c.ctx, c.cancel = context.WithCancelCause(values)
+	c.ctx, c.cancel = context.WithCancelCause(c.values)
+	c.run = func() (any, error) { return g.run(key, c) }
 	g.enter(c, waited)
 	g.calls[key] = c
 	g.running.Add(2) // until it has run, and until it is reported

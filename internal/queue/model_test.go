@@ -36,7 +36,7 @@ type place struct {
 	begun  time.Time
 	late   time.Time // when it waits no more, if it has begun before
 	has    bool      // a slot
-	want   error     // of Take, once that has failed; errors.ErrUnsupported stands for a PausedError
+	want   error     // of Take, once it has failed; errors.ErrUnsupported stands for a PausedError
 }
 
 func (p *place) before(other *place) bool {
