@@ -69,6 +69,7 @@ type sent struct {
 
 	mu     sync.Mutex    // guards what is below
 	closed bool          // nothing is read any more
+	end    error         // what a Read gets then
 	uses   int           // reads under way, and one until Close has returned
 	unused chan struct{} // closed without uses; nil until somebody asks for it
 }
@@ -76,20 +77,28 @@ type sent struct {
 func (s *sent) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	if s.closed {
-		s.mu.Unlock()
-		return 0, http.ErrBodyReadAfterClose
+		defer s.mu.Unlock()
+		return 0, s.end
 	}
 	s.uses++
 	s.mu.Unlock()
 	defer s.used()
-	return s.inner.Read(p)
+	n, err := s.inner.Read(p)
+	if err == io.EOF {
+		_ = s.close(io.EOF) // some base, which has all of it now, never does
+	}
+	return n, err
 }
 
 // Close closes the body at once, even while somebody reads it, who may wait for just that.
-func (s *sent) Close() error {
+func (s *sent) Close() error { return s.close(http.ErrBodyReadAfterClose) }
+
+func (s *sent) close(end error) error {
 	s.mu.Lock()
 	closed := s.closed
-	s.closed = true
+	if !closed {
+		s.closed, s.end = true, end
+	}
 	s.mu.Unlock()
 	if closed {
 		return nil

@@ -82,7 +82,7 @@ func TestNextBodyComesOnceNobodyReadsTheFirst(t *testing.T) {
 		inner := &slow{Reader: strings.NewReader("hello"), read: time.Second / 2}
 		bodies := body.Of(post(inner))
 		first := bodies.First()
-		go func() { _, _ = io.ReadAll(first) }()
+		go func() { _, _ = first.Read(make([]byte, 1)) }()
 		synctest.Wait()
 		before := time.Now()
 		if err := first.Close(); err == nil || len(inner.closed) != 1 || inner.closed[0] != before {
@@ -140,6 +140,25 @@ func TestClosedBodyIsNotUsedAnyMore(t *testing.T) {
 		n, err := first.Read(make([]byte, 1))
 		if n != 0 || err == nil || len(inner.closed) != 1 {
 			t.Errorf("read %d, %v; closed %d times", n, err, len(inner.closed))
+		}
+		checkNext(t, &bodies, 0, true)
+	})
+}
+
+// A base that keeps what it has read may leave out Close.
+func TestBodyThatWasReadToItsEndIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &slow{Reader: strings.NewReader("hello")}
+		bodies := body.Of(post(inner))
+		first := bodies.First()
+		if text, err := io.ReadAll(first); string(text) != "hello" || err != nil {
+			t.Errorf("read %q, %v", text, err)
+		}
+		if n, err := first.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("after the end: %d, %v", n, err)
+		}
+		if err := first.Close(); err != nil || len(inner.closed) != 1 {
+			t.Errorf("%v; closed %d times", err, len(inner.closed))
 		}
 		checkNext(t, &bodies, 0, true)
 	})
