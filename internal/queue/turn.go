@@ -11,8 +11,8 @@ import (
 // has a slot while waiting for something else. Whoever takes it again is before those who came
 // later.
 //
-// Take, Try, GiveUp, Sleep and Left are for one goroutine, the others for any. None of those others
-// looks at the clock.
+// Take, Try, GiveUp, Sleep, Left and Elapsed are for one goroutine, the others for any. None of
+// those others looks at the clock.
 //
 // The time for a turn is the Queue's limit, from its first slot on. A clock that is set meanwhile
 // may let somebody wait in vain, but never for longer.
@@ -119,6 +119,15 @@ func (t *Turn) Begun() bool {
 
 // Left returns what is left of the time for the turn.
 func (t *Turn) Left() time.Duration { return t.left(t.queue.clock.Now()) }
+
+// Elapsed returns for how long the turn has been under way: 0 if it has not begun, or if by the clock
+// it will begin yet.
+func (t *Turn) Elapsed() time.Duration {
+	if !t.begun {
+		return 0
+	}
+	return max(t.queue.clock.Now().Sub(t.since), 0)
+}
 
 // ErrLate says that the time for a Turn has passed while it waited for a slot once more.
 var ErrLate = errors.New("the time for this turn has passed")

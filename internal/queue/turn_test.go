@@ -172,6 +172,32 @@ func TestTurnBeginsWithItsFirstSlot(t *testing.T) {
 	})
 }
 
+func TestTurnIsUnderWayFromItsFirstSlotOn(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
+		check := func(turn *queue.Turn, want time.Duration) {
+			t.Helper()
+			if elapsed := turn.Elapsed(); elapsed != want {
+				t.Errorf("it has been under way for %v, want %v", elapsed, want)
+			}
+		}
+		held, turn := taken(t, q), newTurn(q)
+		result := taking(t.Context(), turn)
+		time.Sleep(time.Hour)
+		held.GiveUp()
+		checkTurn(t, <-result)
+		check(turn, 0)
+		check(newTurn(q), 0) // it has not begun
+		time.Sleep(time.Second)
+		turn.GiveUp()
+		check(held, time.Hour+time.Second)
+		time.Sleep(time.Second)
+		checkTurn(t, turn.Take(t.Context()))
+		check(turn, 2*time.Second)
+		c.offset = -time.Minute
+		check(turn, 0)
+	})
+}
+
 func TestSleepEndsWithItsTimeOrTheContext(t *testing.T) {
 	for name, test := range map[string]struct {
 		after, d, leave time.Duration // since it began; the context ends after leave
