@@ -198,6 +198,7 @@ func (c *Cache) ended(ctx context.Context, s *token.Slot, t *token.Token) {
 func (c *Cache) Stats() Stats {
 	stats := c.events.stats()
 	stats.Users = c.tokens.Len()
+	stats.LoginsInFlight, stats.LoginsQueued = c.lifecycle.queue.Stats()
 	return stats
 }
 

@@ -44,7 +44,7 @@
 // identity is what [Identity.String] returns.
 //
 //	DEBUG  logged in                    identity, life
-//	DEBUG  token refreshed              identity, life  it replaced one that was usable yet
+//	DEBUG  token refreshed              identity, life  in the background: no caller waited
 //	DEBUG  token taken from the store   identity
 //	WARN   login failed                 identity, error, hold_down   no other is tried until then
 //	INFO   token rejected               identity        by a 401, or by Invalidate

@@ -190,9 +190,19 @@ func serviceError(ctx context.Context, err error) error {
 
 // noKey is the error of a login for which there was no API key.
 func noKey(err error) *CallError {
-	err = fmt.Errorf("no API key: %w", err)
+	err = &userError{"no API key", err}
 	return &CallError{Op: opLogin, Identity: ServiceAccount(), Err: err}
 }
+
+// userError is the error of a function in the [Config], which says nothing about Looker.
+type userError struct {
+	what string // comes before the error
+	err  error
+}
+
+func (e *userError) Error() string { return e.what + ": " + e.err.Error() }
+
+func (e *userError) Unwrap() error { return e.err }
 
 // queued is what a caller gets who leaves before the login has had its turn.
 func queued(who Identity, ahead int, cause error) error {

@@ -2,7 +2,9 @@ package lookerauth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,42 +12,120 @@ import (
 	"github.com/lookerauth/lookerauth/internal/guard"
 )
 
-// Stats says what a [Cache] holds now, and counts what it did since it was made.
+// Stats says what a [Cache] holds now, and counts what it did since it was made. It is comparable.
+// A caller who is refused at once, by a hold-down or during a pause, is no login; nor is one that
+// failed once Logout or Close had discarded its result.
 type Stats struct {
-	Users        int    // users whose token is kept
-	Logins       uint64 // successful logins, of the service account and of users
-	FailedLogins uint64 // logins that failed after all their tries
-	SharedLogins uint64 // callers that waited for a login which another caller had started
-	Refreshes    uint64 // of Logins, those that replaced a token which could still be used
-	Rejections   uint64 // tokens invalidated: by a 401 of Looker's, or by TokenSource.Invalidate
-	Replays      uint64 // requests sent a second time after a 401
-	Evictions    uint64 // users pushed out by more recent ones
-	Logouts      uint64 // tokens logged out at Looker
-	StoreHits    uint64 // tokens taken from the Store, each of which saved a login
-	StoreErrors  uint64 // operations of the Store that failed or took too long
+	Users          int    // users whose token is kept, usable or not
+	LoginsInFlight int    // logins that have one of the Config.MaxConcurrentLogins slots now
+	LoginsQueued   int    // logins that wait for a slot now, or for the end of a pause
+	Logins         uint64 // granted logins, in all
+
+	ServiceAccount LoginStats // of login
+	UserLogins     LoginStats // of login_user
+
+	LoginTime   time.Duration // of all logins, failed ones too, each from its turn to its end
+	Joins       uint64        // callers who got the result of a login under way when they came
+	Rejections  uint64        // tokens invalidated: by a 401, or by TokenSource.Invalidate
+	Replays     uint64        // requests sent a second time after a 401
+	Evictions   uint64        // users pushed out by more recent ones
+	Logouts     uint64        // tokens logged out at Looker
+	StoreHits   uint64        // tokens taken from the Store, each of which saved a login
+	StoreErrors uint64        // operations of the Store that failed or took too long
+}
+
+// LoginStats counts logins. A login is in the background if it was begun to replace an aging token,
+// and no caller waited for it in the end. A user's login that waits for the service account's is a
+// caller of that.
+type LoginStats struct {
+	Granted       uint64        // for callers who waited; AfterLogin succeeded, too
+	Refreshed     uint64        // likewise, in the background
+	Failed        LoginFailures // for callers who waited; after all their tries
+	RefreshFailed LoginFailures // in the background; the old token may be usable yet
+}
+
+// LoginFailures counts failed logins by the reason of their last try.
+type LoginFailures struct {
+	Refused     uint64 // Looker said no to the API key, or to acting as the user: any other 4xx
+	NotFound    uint64 // Looker knows no such user: ErrUserNotFound
+	RateLimited uint64 // Looker answered 429
+	Unavailable uint64 // no answer, none in time, or a 5xx, whoever sent that
+	Other       uint64 // not Looker's answer; a function in the Config failed; a panic
 }
 
 // events counts what happens, and logs it: one method for each. It is safe for concurrent use.
 type events struct {
 	logger *slog.Logger // nil: nothing is logged
 
-	logins, failedLogins, sharedLogins, refreshes, rejections, replays atomic.Uint64
-	evictions, logouts, storeHits, storeErrors                         atomic.Uint64
+	serviceAccount, userLogins loginCounts
+	loginTime                  atomic.Int64 // nanoseconds
+
+	joins, rejections, replays, evictions atomic.Uint64
+	logouts, storeHits, storeErrors       atomic.Uint64
+}
+
+// loginCounts is a LoginStats that is being counted, and failureCounts a LoginFailures.
+type loginCounts struct {
+	granted, refreshed    atomic.Uint64
+	failed, refreshFailed failureCounts
+}
+
+type failureCounts struct {
+	refused, notFound, rateLimited, unavailable, other atomic.Uint64
+}
+
+func (c *loginCounts) stats() LoginStats {
+	return LoginStats{
+		Granted:       c.granted.Load(),
+		Refreshed:     c.refreshed.Load(),
+		Failed:        c.failed.stats(),
+		RefreshFailed: c.refreshFailed.stats(),
+	}
+}
+
+func (c *failureCounts) stats() LoginFailures {
+	return LoginFailures{
+		Refused:     c.refused.Load(),
+		NotFound:    c.notFound.Load(),
+		RateLimited: c.rateLimited.Load(),
+		Unavailable: c.unavailable.Load(),
+		Other:       c.other.Load(),
+	}
+}
+
+// of returns the count of this failure's reason.
+func (c *failureCounts) of(failed *CallError) *atomic.Uint64 {
+	_, isUsers := failed.Err.(*userError) // whatever it wraps
+	switch status := failed.StatusCode; {
+	case isUsers:
+		return &c.other
+	case status == http.StatusTooManyRequests:
+		return &c.rateLimited
+	case failed.temporary() || failed.Timeout():
+		return &c.unavailable
+	case status < 400 || errors.Is(failed.Err, ErrNotLooker):
+		return &c.other
+	case errors.Is(failed.Err, ErrUserNotFound):
+		return &c.notFound
+	}
+	return &c.refused
 }
 
 // stats returns the counts.
 func (e *events) stats() Stats {
+	service, users := e.serviceAccount.stats(), e.userLogins.stats()
 	return Stats{
-		Logins:       e.logins.Load(),
-		FailedLogins: e.failedLogins.Load(),
-		SharedLogins: e.sharedLogins.Load(),
-		Refreshes:    e.refreshes.Load(),
-		Rejections:   e.rejections.Load(),
-		Replays:      e.replays.Load(),
-		Evictions:    e.evictions.Load(),
-		Logouts:      e.logouts.Load(),
-		StoreHits:    e.storeHits.Load(),
-		StoreErrors:  e.storeErrors.Load(),
+		Logins:         service.Granted + service.Refreshed + users.Granted + users.Refreshed,
+		ServiceAccount: service,
+		UserLogins:     users,
+		LoginTime:      time.Duration(e.loginTime.Load()),
+		Joins:          e.joins.Load(),
+		Rejections:     e.rejections.Load(),
+		Replays:        e.replays.Load(),
+		Evictions:      e.evictions.Load(),
+		Logouts:        e.logouts.Load(),
+		StoreHits:      e.storeHits.Load(),
+		StoreErrors:    e.storeErrors.Load(),
 	}
 }
 
@@ -117,15 +197,24 @@ func (h *heldRecords) release() []slog.Record {
 func whose(who Identity) slog.Attr { return slog.Any("identity", who) }
 func because(err error) slog.Attr  { return slog.Any("error", err) }
 
-func (e *events) loggedIn(ctx context.Context, who Identity, life time.Duration) {
-	e.logins.Add(1)
+// counts counts the time that a login took, and returns where its end is counted.
+func (e *events) counts(who Identity, took time.Duration) *loginCounts {
+	e.loginTime.Add(int64(took))
+	if who.isUser() {
+		return &e.userLogins
+	}
+	return &e.serviceAccount
+}
+
+// loggedIn is a login for which somebody waited.
+func (e *events) loggedIn(ctx context.Context, who Identity, life, took time.Duration) {
+	e.counts(who, took).granted.Add(1)
 	e.log(ctx, slog.LevelDebug, "logged in", whose(who), slog.Duration("life", life))
 }
 
-// refreshed is a login that replaced a token which could still be used.
-func (e *events) refreshed(ctx context.Context, who Identity, life time.Duration) {
-	e.logins.Add(1)
-	e.refreshes.Add(1)
+// refreshed is a login in the background, for which nobody waited.
+func (e *events) refreshed(ctx context.Context, who Identity, life, took time.Duration) {
+	e.counts(who, took).refreshed.Add(1)
 	e.log(ctx, slog.LevelDebug, "token refreshed", whose(who), slog.Duration("life", life))
 }
 
@@ -134,17 +223,23 @@ func (e *events) takenFromStore(ctx context.Context, who Identity) {
 	e.log(ctx, slog.LevelDebug, "token taken from the store", whose(who))
 }
 
-// loginFailed is a login that may not be tried again before holdDown has passed.
+// loginFailed is a login that may not be tried again before holdDown has passed. failed is what
+// went wrong with it, and err what callers get.
 func (e *events) loginFailed(
-	ctx context.Context, who Identity, err error, holdDown time.Duration,
+	ctx context.Context, failed *CallError, err error, waited bool, holdDown, took time.Duration,
 ) {
-	e.failedLogins.Add(1)
+	counts := e.counts(failed.Identity, took)
+	failures := &counts.refreshFailed
+	if waited {
+		failures = &counts.failed
+	}
+	failures.of(failed).Add(1)
 	e.log(ctx, slog.LevelWarn, "login failed",
-		whose(who), because(err), slog.Duration("hold_down", holdDown))
+		whose(failed.Identity), because(err), slog.Duration("hold_down", holdDown))
 }
 
 // joined is a caller who has waited for a login that another one had started.
-func (e *events) joined() { e.sharedLogins.Add(1) }
+func (e *events) joined() { e.joins.Add(1) }
 
 func (e *events) invalidated(ctx context.Context, who Identity) {
 	e.rejections.Add(1)

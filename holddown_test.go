@@ -31,9 +31,9 @@ func TestConcurrentCallersShareAFailure(t *testing.T) {
 			t.Error("no error within the hold-down")
 		}
 		checkCalls(t, looker, 3, 0)
-		if shared := cache.Stats().SharedLogins; shared != 199 {
-			t.Errorf("Stats has %d callers that shared a login, want 199", shared)
-		}
+		want := lookerauth.Stats{Joins: 199}
+		want.ServiceAccount.Failed.Unavailable = 1
+		checkStats(t, cache, want)
 	})
 }
 
@@ -124,9 +124,9 @@ func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
 		if _, err := cache.User("789").Token(); err == nil {
 			t.Error("no error while the service account is held down")
 		}
-		if n := cache.Stats().FailedLogins; n != 1 {
-			t.Errorf("%d failed logins, want the service account's alone", n)
-		}
+		var want lookerauth.Stats
+		want.ServiceAccount.Failed.Unavailable = 1
+		checkStats(t, cache, want)
 		time.Sleep(100 * time.Millisecond)
 		accessToken(t, cache.User("789"))
 	})

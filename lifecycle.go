@@ -50,6 +50,7 @@ type outcome struct {
 	found   bool         // the token was there: another login had just ended
 	refused bool         // there was no login: another one had just failed
 	ended   time.Time
+	took    time.Duration // from its turn to its end
 
 	ctx     context.Context // events in it are held back until release
 	release func()
@@ -133,7 +134,7 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 	}
 	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, last)
 	o.turn.GiveUp()
-	o.token, o.ended = new.token, wallTime(l.clock)
+	o.token, o.ended, o.took = new.token, wallTime(l.clock), o.turn.Elapsed()
 	if err != nil {
 		return o, asCallError(err, loginOp(who), who)
 	}
@@ -141,10 +142,10 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 	switch {
 	case new.stored:
 		l.events.takenFromStore(o.ctx, who)
-	case last != nil && !last.Retired() && !last.Expired(now.UnixNano()):
-		l.events.refreshed(o.ctx, who, life)
+	case o.waited.Load():
+		l.events.loggedIn(o.ctx, who, life, o.took)
 	default:
-		l.events.loggedIn(o.ctx, who, life)
+		l.events.refreshed(o.ctx, who, life, o.took)
 	}
 	return o, nil
 }
@@ -169,7 +170,7 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 		}
 	default:
 		holdDown := l.heldDown.Add(who, err, failed.holdDown(), o.ended)
-		l.events.loginFailed(o.ctx, who, err, holdDown)
+		l.events.loginFailed(o.ctx, failed, err, o.waited.Load(), holdDown, o.took)
 	}
 	return o, err
 }

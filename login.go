@@ -205,7 +205,7 @@ func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("AfterLogin: %w", l.client.Scrub(err))
+	err = &userError{"AfterLogin", l.client.Scrub(err)}
 	return &CallError{Op: loginOp(who), Identity: who, Err: err}
 }
 

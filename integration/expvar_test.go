@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"regexp"
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
@@ -33,6 +34,8 @@ func Example_expvar() {
 	resp.Body.Close()
 	var indented bytes.Buffer
 	published := expvar.Get("lookerauth").String()
+	loginTime := regexp.MustCompile(`"LoginTime":\d+`) // nanoseconds, others each time
+	published = loginTime.ReplaceAllString(published, `"LoginTime":0`)
 	if err := json.Indent(&indented, []byte(published), "", "  "); err != nil {
 		log.Fatal(err)
 	}
@@ -40,10 +43,47 @@ func Example_expvar() {
 	// Output:
 	// {
 	//   "Users": 1,
+	//   "LoginsInFlight": 0,
+	//   "LoginsQueued": 0,
 	//   "Logins": 2,
-	//   "FailedLogins": 0,
-	//   "SharedLogins": 0,
-	//   "Refreshes": 0,
+	//   "ServiceAccount": {
+	//     "Granted": 1,
+	//     "Refreshed": 0,
+	//     "Failed": {
+	//       "Refused": 0,
+	//       "NotFound": 0,
+	//       "RateLimited": 0,
+	//       "Unavailable": 0,
+	//       "Other": 0
+	//     },
+	//     "RefreshFailed": {
+	//       "Refused": 0,
+	//       "NotFound": 0,
+	//       "RateLimited": 0,
+	//       "Unavailable": 0,
+	//       "Other": 0
+	//     }
+	//   },
+	//   "UserLogins": {
+	//     "Granted": 1,
+	//     "Refreshed": 0,
+	//     "Failed": {
+	//       "Refused": 0,
+	//       "NotFound": 0,
+	//       "RateLimited": 0,
+	//       "Unavailable": 0,
+	//       "Other": 0
+	//     },
+	//     "RefreshFailed": {
+	//       "Refused": 0,
+	//       "NotFound": 0,
+	//       "RateLimited": 0,
+	//       "Unavailable": 0,
+	//       "Other": 0
+	//     }
+	//   },
+	//   "LoginTime": 0,
+	//   "Joins": 0,
 	//   "Rejections": 0,
 	//   "Replays": 0,
 	//   "Evictions": 0,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"slices"
+	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -45,17 +47,9 @@ func ExampleRegister() {
 	}
 	printMetrics(ctx, reader)
 	// Output:
-	// lookerauth.users 2 {user}
-	// lookerauth.logins 3 {login}
-	// lookerauth.failed_logins 0 {login}
-	// lookerauth.shared_logins 0 {caller}
-	// lookerauth.refreshes 0 {login}
-	// lookerauth.rejections 0 {token}
-	// lookerauth.replays 0 {request}
-	// lookerauth.evictions 0 {user}
-	// lookerauth.logouts 0 {token}
-	// lookerauth.store_hits 0 {token}
-	// lookerauth.store_errors 0 {operation}
+	// lookerauth.users 2
+	// lookerauth.logins 1 lookerauth.identity=service_account,lookerauth.trigger=caller
+	// lookerauth.logins 2 lookerauth.identity=user,lookerauth.trigger=caller
 }
 
 func ExampleWithAttributes() {
@@ -86,20 +80,30 @@ func ExampleWithAttributes() {
 	// Output: looker.instance=eu
 }
 
-// printMetrics collects the metrics and prints them.
+// printMetrics collects the metrics, and prints those of things, which are not 0.
 func printMetrics(ctx context.Context, reader metric.Reader) {
 	var collected metricdata.ResourceMetrics
 	if err := reader.Collect(ctx, &collected); err != nil {
 		log.Fatal(err)
 	}
-	for _, scope := range collected.ScopeMetrics {
-		for _, m := range scope.Metrics {
-			switch data := m.Data.(type) {
-			case metricdata.Gauge[int64]:
-				fmt.Println(m.Name, data.DataPoints[0].Value, m.Unit)
-			case metricdata.Sum[int64]:
-				fmt.Println(m.Name, data.DataPoints[0].Value, m.Unit)
+	for _, m := range collected.ScopeMetrics[0].Metrics {
+		var points []metricdata.DataPoint[int64]
+		switch data := m.Data.(type) {
+		case metricdata.Gauge[int64]:
+			points = data.DataPoints
+		case metricdata.Sum[int64]:
+			points = data.DataPoints
+		}
+		var lines []string
+		for _, point := range points {
+			if point.Value != 0 {
+				attributes := point.Attributes.Encoded(attribute.DefaultEncoder())
+				lines = append(lines, fmt.Sprint(m.Name, " ", point.Value, " ", attributes))
 			}
+		}
+		slices.Sort(lines)
+		for _, line := range lines {
+			fmt.Println(strings.TrimSpace(line))
 		}
 	}
 }

@@ -2,21 +2,30 @@
 //
 //	registration, err := lookerotel.Register(cache, otel.GetMeterProvider())
 //
-// Each field of [lookerauth.Stats] is one metric. Its name is the field's in snake case, after
-// "lookerauth.". What counts since the Cache was made is a counter, and what says how many there
-// are now is a gauge:
+// A metric has the name of its field of [lookerauth.Stats], in snake case and after "lookerauth.".
+// What counts since the Cache was made is a counter, and what says how many there are now is a
+// gauge:
 //
-//	lookerauth.users           {user}       gauge
-//	lookerauth.logins          {login}      counter
-//	lookerauth.failed_logins   {login}      counter
-//	lookerauth.shared_logins   {caller}     counter
-//	lookerauth.refreshes       {login}      counter
-//	lookerauth.rejections      {token}      counter
-//	lookerauth.replays         {request}    counter
-//	lookerauth.evictions       {user}       counter
-//	lookerauth.logouts         {token}      counter
-//	lookerauth.store_hits      {token}      counter
-//	lookerauth.store_errors    {operation}  counter
+//	lookerauth.users             {user}       gauge
+//	lookerauth.logins_in_flight  {login}      gauge
+//	lookerauth.logins_queued     {login}      gauge
+//	lookerauth.logins            {login}      counter
+//	lookerauth.login_time        s            counter
+//	lookerauth.joins             {caller}     counter
+//	lookerauth.rejections        {token}      counter
+//	lookerauth.replays           {request}    counter
+//	lookerauth.evictions         {user}       counter
+//	lookerauth.logouts           {token}      counter
+//	lookerauth.store_hits        {token}      counter
+//	lookerauth.store_errors      {operation}  counter
+//
+// lookerauth.logins counts failed logins, too: all that [lookerauth.LoginStats] does. These
+// attributes tell its values apart:
+//
+//	lookerauth.identity  service_account, user
+//	lookerauth.trigger   caller: somebody waited for the login; refresh: it was in the background
+//	error.type           of failed logins only: refused, not_found, rate_limited, unavailable,
+//	                     or _OTHER, by the reasons of [lookerauth.LoginFailures]
 //
 // It is a module of its own, so that lookerauth itself does not depend on OpenTelemetry.
 package lookerotel
@@ -40,8 +49,9 @@ const scope = "github.com/lookerauth/lookerauth/lookerotel"
 type Option struct{ attributes []attribute.KeyValue }
 
 // WithAttributes puts the attributes on every value. Given more than once they add up, and of two
-// attributes with the same key the later one counts. Give Caches that share a provider some that
-// tell them apart: otherwise the SDK adds their counters up, and keeps the gauges of one of them.
+// attributes with the same key the later one counts; those of lookerauth.logins come last. Give
+// Caches that share a provider some that tell them apart: otherwise the SDK adds their counters up,
+// and keeps the gauges of one of them.
 func WithAttributes(attrs ...attribute.KeyValue) Option {
 	return Option{attributes: slices.Clone(attrs)}
 }
@@ -58,26 +68,30 @@ func Register(
 	cache *lookerauth.Cache, provider metric.MeterProvider, opts ...Option,
 ) (metric.Registration, error) {
 	meter := provider.Meter(scope)
-	instruments := make([]metric.Int64Observable, len(figures))
-	observables := make([]metric.Observable, len(figures))
-	var errs []error
-	for i, figure := range figures {
-		instrument, err := figure.instrument(meter)
-		errs = append(errs, err)
-		instruments[i], observables[i] = instrument, instrument
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("lookerotel: %w", err)
-	}
 	var attributes []attribute.KeyValue
 	for _, opt := range opts {
 		attributes = append(attributes, opt.attributes...)
 	}
-	onAll := metric.WithAttributeSet(attribute.NewSet(attributes...))
+	var observables []metric.Observable
+	var observations []observation
+	var errs []error
+	for _, figure := range figures {
+		instrument, observe, err := figure.instrument(meter)
+		errs = append(errs, err)
+		observables = append(observables, instrument)
+		for _, value := range figure.values {
+			all := attribute.NewSet(slices.Concat(attributes, value.attributes)...)
+			with := metric.WithAttributeSet(all)
+			observations = append(observations, observation{observe, value.of, with})
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("lookerotel: %w", err)
+	}
 	collect := func(_ context.Context, observer metric.Observer) error {
 		stats := cache.Stats()
-		for i, figure := range figures {
-			observer.ObserveInt64(instruments[i], int64(figure.value(stats)), onAll)
+		for _, o := range observations {
+			o.observe(observer, o.of(stats), o.with)
 		}
 		return nil
 	}
@@ -86,4 +100,11 @@ func Register(
 		return nil, fmt.Errorf("lookerotel: %w", err)
 	}
 	return registration, nil
+}
+
+// observation is what is observed of one value at each collection.
+type observation struct {
+	observe observe
+	of      func(stats) uint64
+	with    metric.ObserveOption
 }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -14,6 +16,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.uber.org/goleak"
 
 	"github.com/lookerauth/lookerauth"
@@ -23,9 +26,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // newCache returns a Cache for a fake Looker; both are closed at the end of the test.
-func newCache(t *testing.T) (*lookerauth.Cache, *lookertest.Server) {
+func newCache(
+	t *testing.T, opts ...lookertest.Option,
+) (*lookerauth.Cache, *lookertest.Server) {
 	t.Helper()
-	looker := lookertest.New(t)
+	looker := lookertest.New(t, opts...)
 	cfg := looker.Config()
 	cfg.MaxUsers = 2
 	cache, err := lookerauth.New(cfg)
@@ -77,6 +82,31 @@ func sum(value int64) metricdata.Sum[int64] {
 	}
 }
 
+// loginSum is the data of the counter of logins, with these values besides zeros.
+func loginSum(values map[string]int64) metricdata.Sum[int64] {
+	all := sum(0)
+	all.DataPoints = nil
+	reasons := []string{"", "refused", "not_found", "rate_limited", "unavailable", "_OTHER"}
+	for _, identity := range []string{"service_account", "user"} {
+		for _, trigger := range []string{"caller", "refresh"} {
+			for _, reason := range reasons {
+				attributes := []attribute.KeyValue{
+					attribute.String("lookerauth.identity", identity),
+					attribute.String("lookerauth.trigger", trigger),
+				}
+				if reason != "" {
+					attributes = append(attributes, attribute.String("error.type", reason))
+				}
+				all.DataPoints = append(all.DataPoints, metricdata.DataPoint[int64]{
+					Attributes: attribute.NewSet(attributes...),
+					Value:      values[strings.TrimSpace(identity+" "+trigger+" "+reason)],
+				})
+			}
+		}
+	}
+	return all
+}
+
 // wantAggregation fails the test if got differs from want in more than its time.
 func wantAggregation(t *testing.T, got, want metricdata.Aggregation) {
 	t.Helper()
@@ -85,27 +115,72 @@ func wantAggregation(t *testing.T, got, want metricdata.Aggregation) {
 
 func TestEveryFieldOfStatsIsAMetric(t *testing.T) {
 	var stats lookerauth.Stats
-	fields := reflect.ValueOf(&stats).Elem()
-	if fields.NumField() != len(figures) {
-		t.Errorf("Stats has %d fields, of which %d are metrics", fields.NumField(), len(figures))
-	}
-	values := make(map[string]uint64)
-	for i := range fields.NumField() {
-		value := reflect.ValueOf(i + 100).Convert(fields.Field(i).Type())
-		fields.Field(i).Set(value)
-		values["lookerauth."+snakeCase(fields.Type().Field(i).Name)] = uint64(i + 100)
-	}
+	want := make(map[string]uint64)
+	setFields(reflect.ValueOf(&stats).Elem(), "", want)
+	delete(want, "Logins") // a sum of others
 	for _, figure := range figures {
-		if got, want := figure.value(stats), values[figure.name]; got != want {
-			t.Errorf("%s is %d, want %d", figure.name, got, want)
+		for _, value := range figure.values {
+			field := fieldOf(figure.name, value.attributes)
+			if got := value.of(stats); got != want[field] {
+				t.Errorf("%s with %v is %d, want %d, as %s has",
+					figure.name, value.attributes, got, want[field], field)
+			}
+			delete(want, field)
 		}
+	}
+	for field := range want {
+		t.Errorf("%s is no metric", field)
 	}
 }
 
-var wordStart = regexp.MustCompile(`(.)([A-Z])`)
+// setFields sets each field that is a number to another one, and notes it by the field's path.
+func setFields(s reflect.Value, path string, values map[string]uint64) {
+	for i := range s.NumField() {
+		field, name := s.Field(i), path+s.Type().Field(i).Name
+		if field.Kind() == reflect.Struct {
+			setFields(field, name+".", values)
+			continue
+		}
+		values[name] = uint64(len(values) + 100)
+		field.Set(reflect.ValueOf(values[name]).Convert(field.Type()))
+	}
+}
 
-func snakeCase(name string) string {
-	return strings.ToLower(wordStart.ReplaceAllString(name, "${1}_${2}"))
+// fieldOf is the path of the field of [lookerauth.Stats] that a value must be of, by its name and
+// its attributes.
+func fieldOf(name string, attributes []attribute.KeyValue) string {
+	if name != "lookerauth.logins" {
+		return camelCase(strings.TrimPrefix(name, "lookerauth."))
+	}
+	has := make(map[attribute.Key]string)
+	for _, attr := range attributes {
+		has[attr.Key] = attr.Value.AsString()
+	}
+	of := map[string]string{"service_account": "ServiceAccount.", "user": "UserLogins."}
+	field := of[has["lookerauth.identity"]]
+	reason, failed := has["error.type"]
+	switch trigger := has["lookerauth.trigger"]; {
+	case trigger == "caller" && !failed:
+		return field + "Granted"
+	case trigger == "refresh" && !failed:
+		return field + "Refreshed"
+	case trigger == "caller":
+		field += "Failed."
+	case trigger == "refresh":
+		field += "RefreshFailed."
+	}
+	if reason == semconv.ErrorTypeOther.Value.AsString() {
+		return field + "Other"
+	}
+	return field + camelCase(reason)
+}
+
+var word = regexp.MustCompile(`(?:^|_)([a-z])`)
+
+func camelCase(name string) string {
+	return word.ReplaceAllStringFunc(name, func(start string) string {
+		return strings.ToUpper(strings.TrimPrefix(start, "_"))
+	})
 }
 
 func TestEveryMetricIsInThePackageComment(t *testing.T) {
@@ -114,11 +189,21 @@ func TestEveryMetricIsInThePackageComment(t *testing.T) {
 		t.Fatal(err)
 	}
 	comment := strings.Join(strings.Fields(string(source)), " ")
-	kinds := map[kind]string{gauge: "gauge", counter: "counter"}
+	comment = strings.ReplaceAll(comment, " // ", " ")
+	kinds := map[kind]string{gauge: "gauge", counter: "counter", seconds: "counter"}
+	check := func(text string) {
+		t.Helper()
+		if !strings.Contains(comment, text) {
+			t.Errorf("%q is not in the package comment", text)
+		}
+	}
 	for _, figure := range figures {
-		line := figure.name + " " + figure.unit + " " + kinds[figure.kind]
-		if !strings.Contains(comment, line) {
-			t.Errorf("%q is not in the package comment", line)
+		check(figure.name + " " + figure.unit + " " + kinds[figure.kind])
+		for _, value := range figure.values {
+			for _, attr := range value.attributes {
+				check(" " + string(attr.Key) + " ")
+				check(" " + attr.Value.AsString())
+			}
 		}
 	}
 }
@@ -145,9 +230,11 @@ func TestMetricsFollowTheCache(t *testing.T) {
 		metricdatatest.AssertEqual(t, m, collected[name], metricdatatest.IgnoreTimestamp())
 	}
 	users := metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{Value: 2}}}
+	logins := loginSum(map[string]int64{
+		"service_account caller": 1, "user caller": 4, "user caller not_found": 1,
+	})
 	want("lookerauth.users", "{user}", "Users whose token is kept.", users)
-	want("lookerauth.logins", "{login}", "Successful logins.", sum(5))
-	want("lookerauth.failed_logins", "{login}", "Failed logins.", sum(1))
+	want("lookerauth.logins", "{login}", "Logins that have ended.", logins)
 	want("lookerauth.replays", "{request}", "Requests sent a second time after a 401.", sum(1))
 	want("lookerauth.evictions", "{user}", "Users pushed out by more recent ones.", sum(1))
 }
@@ -160,6 +247,39 @@ func get(t *testing.T, cache *lookerauth.Cache, looker *lookertest.Server, userI
 		t.Fatal(err)
 	}
 	resp.Body.Close()
+}
+
+func TestTimeOfLoginsIsInSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache, looker := newCache(t, lookertest.InMemory())
+		reader := sdk.NewManualReader()
+		register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)))
+		slow := lookertest.Fault{Delay: 1500 * time.Millisecond}
+		looker.FailNext(lookertest.OpLogin, slow)
+		if _, err := cache.ServiceAccount().TokenContext(t.Context()); err != nil {
+			t.Error(err)
+		}
+
+		metricdatatest.AssertEqual(t, metricdata.Metrics{
+			Name:        "lookerauth.login_time",
+			Unit:        "s",
+			Description: "Time of all logins together, each from its turn to its end.",
+			Data: metricdata.Sum[float64]{
+				Temporality: metricdata.CumulativeTemporality,
+				IsMonotonic: true,
+				DataPoints:  []metricdata.DataPoint[float64]{{Value: 1.5}},
+			},
+		}, collect(t, reader)["lookerauth.login_time"], metricdatatest.IgnoreTimestamp())
+	})
+}
+
+func TestAttributesOfLoginsComeLast(t *testing.T) {
+	cache, _ := newCache(t)
+	reader := sdk.NewManualReader()
+	another := WithAttributes(attribute.String("lookerauth.identity", "another"))
+	register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)), another)
+
+	wantAggregation(t, collect(t, reader)["lookerauth.logins"].Data, loginSum(nil))
 }
 
 func TestAttributesTellCachesApart(t *testing.T) {

@@ -120,8 +120,8 @@ func (t *Turn) Begun() bool {
 // Left returns what is left of the time for the turn.
 func (t *Turn) Left() time.Duration { return t.left(t.queue.clock.Now()) }
 
-// Elapsed returns for how long the turn has been under way: 0 if it has not begun, or if by the clock
-// it will begin yet.
+// Elapsed returns for how long the turn has been under way: 0 if it has not begun, or if the clock
+// says so, which was set back then.
 func (t *Turn) Elapsed() time.Duration {
 	if !t.begun {
 		return 0
