@@ -130,7 +130,8 @@ func TestAgingTakesAtMostAQuarterOfTheLife(t *testing.T) {
 
 func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		service := newCache(t, looker).ServiceAccount()
+		cache := newCache(t, looker)
+		service := cache.ServiceAccount()
 		first := accessToken(t, service)
 		time.Sleep(54*time.Minute + 50*time.Second) // the refresh window opens
 		outage := lookertest.Fault{Delay: time.Second, Status: 503}
@@ -144,6 +145,11 @@ func TestAgingTokenOutlivesAnOutage(t *testing.T) {
 			if n := looker.Count(lookertest.OpLogin, "") - 1; second == 3*60 && (n > 12 || n < 5) {
 				t.Errorf("Looker saw %d tries in 3 minutes", n)
 			}
+		}
+		logins := cache.Stats().ServiceAccount
+		if none := (lookerauth.LoginFailures{}); logins.Failed != none ||
+			logins.RefreshFailed.Unavailable < 5 {
+			t.Errorf("counted was %+v, want failures in the background", logins)
 		}
 		healthy(looker)
 		for range 32 { // the longest hold-down, and the second that the last failure took

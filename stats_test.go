@@ -202,6 +202,16 @@ func TestLoginsAreCountedByWhetherACallerWaited(t *testing.T) {
 				ServiceAccount: lookerauth.LoginStats{Granted: 1, RefreshFailed: unavailable},
 			})
 			log.check(t, "login failed", 1)
+
+			time.Sleep(time.Minute) // the old token has gone
+			_, err := cache.ServiceAccount().Token()
+			callError(t, err)
+			checkStats(t, cache, lookerauth.Stats{
+				Logins: 1,
+				ServiceAccount: lookerauth.LoginStats{
+					Granted: 1, RefreshFailed: unavailable, Failed: unavailable,
+				},
+			})
 		})
 	})
 	t.Run("granted to who joined it", func(t *testing.T) {
@@ -339,8 +349,15 @@ func TestStatsTellABusyMomentFromASlowLooker(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, maxConcurrentLogins(2))
 		accessToken(t, cache.ServiceAccount())
-		for _, test := range []struct{ users, queued int }{{2, 0}, {10, 8}} {
-			failing(looker, lookertest.OpLoginUser, delayed(time.Second))
+		for _, test := range []struct {
+			users, queued int
+			login         time.Duration
+		}{
+			{2, 0, time.Second},
+			{10, 8, time.Second},    // busy
+			{2, 0, 9 * time.Second}, // slow
+		} {
+			failing(looker, lookertest.OpLoginUser, delayed(test.login))
 			before := cache.Stats()
 			results := make([]<-chan error, test.users)
 			for i := range results {
@@ -362,7 +379,7 @@ func TestStatsTellABusyMomentFromASlowLooker(t *testing.T) {
 			if after.LoginsInFlight != 0 || after.LoginsQueued != 0 {
 				t.Errorf("in flight or queued afterwards: %+v", after)
 			}
-			took := time.Duration(test.users) * time.Second // whoever waits is not slow
+			took := time.Duration(test.users) * test.login // without the time in the queue
 			checkLoginTime(t, cache, before.LoginTime+took)
 			for i := range results {
 				logOut(t, cache.User(nthUser(i)))
