@@ -19,6 +19,14 @@ type settings struct {
 	Seed     uint64        // of the requests' times, and of how long logins take
 }
 
+// patience says for how long requests wait.
+func (s settings) patience() string {
+	if s.Deadline >= s.Length {
+		return "wait for as long as it takes"
+	}
+	return fmt.Sprintf("leave after %v without a token", short(s.Deadline))
+}
+
 // options are what the program is to do.
 type options struct {
 	settings

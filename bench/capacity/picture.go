@@ -105,8 +105,8 @@ func drawHeader(canvas svg.Canvas, o options, results []result) {
 	canvas.Heading("Who waits, before Looker is at its limit?",
 		fmt.Sprintf("Looker serves %s at once. A token lives for %v.",
 			logins(o.Slots), short(tokenLife)),
-		fmt.Sprintf("Users send a request every %v to %v, and leave after %v.",
-			short(leastPause), short(mostPause), short(o.Deadline)),
+		fmt.Sprintf("Users send a request every %v to %v, and %s.",
+			short(leastPause), short(mostPause), o.patience()),
 		"Load is what their logins take of all that Looker can log in.")
 	legend := svg.Legend() // to the right of the heading
 	for _, k := range slices.Backward(looks) {

@@ -102,8 +102,8 @@ func of(results []result, scene string) (found []result) {
 // printResults prints a table for each scene, in Markdown.
 func printResults(out io.Writer, o options, results []result) error {
 	fmt.Fprintf(out, "Looker serves %s at once. A token lives for %v. Users send a request every\n"+
-		"%v to %v, and leave after %v without a token.\n", logins(o.Slots),
-		short(tokenLife), short(leastPause), short(mostPause), short(o.Deadline))
+		"%v to %v, and %s.\n", logins(o.Slots),
+		short(tokenLife), short(leastPause), short(mostPause), o.patience())
 	for _, scene := range o.scenes {
 		fmt.Fprintf(out, "\n%s, %v: %s\n\n", scene.name, short(o.Length), scene.text)
 		table := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)

@@ -143,7 +143,7 @@ func TestWhatComesOfRequests(t *testing.T) {
 	const second, minute = time.Second, time.Minute
 	trial := newTrial(defaults, scene{from: minute}, 1, contestants[0])
 	trial.have(2)
-	trial.Length = 10 * minute
+	trial.Length, trial.Deadline = 10*minute, 30*second
 	trial.note(0, 0, second, nil)                // not counted
 	trial.note(1, 50*second, 30*second, refused) // neither, but he lacks a token
 	trial.note(0, minute, 0, nil)
