@@ -25,7 +25,8 @@ const userHeader = "Looker-User"
 // Over HTTP/1.1 they are read afterwards.
 type front struct {
 	*httptest.Server
-	fake *lookertest.Server
+	fake     *lookertest.Server
+	rejected func() // called between a 401 and the reading, if it is not nil
 }
 
 // startFront starts a front that ends with the test.
@@ -86,6 +87,9 @@ func (f *front) authorized(t *testing.T, endpoint http.Handler) http.Handler {
 		_, _ = io.WriteString(w, message)
 		if r.ProtoMajor == 1 { // HTTP/2 tells the client to stop
 			_ = http.NewResponseController(w).Flush()
+			if f.rejected != nil {
+				f.rejected()
+			}
 			_, _ = io.Copy(io.Discard, r.Body)
 		}
 	})

@@ -157,7 +157,17 @@ func TestUploadsOfOneFileAreWholeAfterRevocations(t *testing.T) {
 	want := hashOf(string(text))
 	for proto, http2 := range protocols {
 		t.Run(proto, func(t *testing.T) {
-			f := startFront(t, http2, http.HandlerFunc(answerHash))
+			f := newFront(t, http.HandlerFunc(answerHash))
+			// Most of the file is unsent while the login is answered.
+			logins := make(chan bool, 2*uploads)
+			f.fake.FailFunc(func(call lookertest.Request) lookertest.Fault {
+				if call.Op == lookertest.OpLoginUser {
+					logins <- true
+				}
+				return lookertest.Fault{}
+			})
+			f.rejected = func() { <-logins }
+			f.start(t, http2)
 			cache := newCache(t, f.config())
 			retrying := newRetrying(cache.User("789").Client())
 			file, err := os.Open(path)
@@ -168,6 +178,7 @@ func TestUploadsOfOneFileAreWholeAfterRevocations(t *testing.T) {
 			if _, err := cache.User("789").Token(); err != nil {
 				t.Fatal(err)
 			}
+			<-logins
 			for range uploads {
 				f.fake.Revoke("789")
 				resp, err := retrying.Post(f.URL+"/uploads", "application/octet-stream", file)
