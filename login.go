@@ -135,19 +135,12 @@ func (l *login) logIn(ctx context.Context, who Identity, b budget) (*token.Token
 // Looker rejects it.
 func (l *login) logInUser(ctx context.Context, who Identity, b budget) (*token.Token, error) {
 	for n := 0; ; n++ {
-		var service *token.Token
-		ask := func(ctx context.Context) (*token.Token, error) {
-			r, err := l.client.LoginUser(ctx, service, who.userID())
-			if err != nil {
-				return nil, err
-			}
-			return token.New(who.key, r), nil
-		}
+		var service *token.Token // with which the last try was made
 		t, err := l.logins.try(ctx, who, b, func() (_ *token.Token, err error) {
 			if service, err = l.serviceAtTurn(ctx, who, b.turn); err != nil {
 				return nil, err
 			}
-			return l.logins.call(ctx, opLoginUser, who, b.turn, ask)
+			return l.logins.call(ctx, opLoginUser, who, b.turn, l.asking(who, service))
 		})
 		if err == nil && n > 0 {
 			l.acceptService(service)
@@ -162,6 +155,19 @@ func (l *login) logInUser(ctx context.Context, who Identity, b budget) (*token.T
 		if replacement == service {
 			return nil, err
 		}
+	}
+}
+
+// asking asks for a user's token with this one of the service account's.
+func (l *login) asking(
+	who Identity, service *token.Token,
+) func(context.Context) (*token.Token, error) {
+	return func(ctx context.Context) (*token.Token, error) {
+		r, err := l.client.LoginUser(ctx, service, who.userID())
+		if err != nil {
+			return nil, err
+		}
+		return token.New(who.key, r), nil
 	}
 }
 

@@ -3,6 +3,7 @@ package lookerauth_test
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,9 +131,9 @@ func TestLostAnswerCostsAThirdOfLoginTimeout(t *testing.T) {
 // The token of an answer that comes too late is nobody's.
 func TestAnswerThatComesTooLateIsLoggedOut(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		slow := 0
+		var calls atomic.Int64
 		base := roundTripper(func(req *http.Request) (*http.Response, error) {
-			if slow++; slow == 2 { // the first login_user; it ignores its context
+			if calls.Add(1) == 2 { // the first login_user; it ignores its context
 				time.Sleep(30 * time.Minute)
 				return looker.Transport().RoundTrip(req.WithContext(context.Background()))
 			}
