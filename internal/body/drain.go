@@ -11,6 +11,7 @@ import (
 
 const (
 	drainTime = time.Second
+	readGrace = 100 * time.Millisecond
 	maxDrain  = 64 << 10 // bytes
 )
 
@@ -30,11 +31,26 @@ func Drain(ctx context.Context, clock Clock, resp *http.Response) {
 	}()
 	select {
 	case <-done:
+		body.Close()
+		resp.Body = d.rest()
 	case <-clock.After(drainTime):
+		resp.Body = d.rest()
+		go body.Close()
 	case <-ctx.Done():
+		resp.Body = d.rest()
+		go closeSoon(clock, body, done)
+	}
+}
+
+// closeSoon closes a body once done says that nobody reads it, or to end a Read that blocks. A
+// Close may wait for a Read under way: net/http's does, whose last one takes up to 50 ms if the
+// request is still being sent.
+func closeSoon(clock Clock, body io.Closer, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-clock.After(readGrace):
 	}
 	body.Close()
-	resp.Body = d.rest()
 }
 
 // drained is what was read of a body, be it that a Read is still under way.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -78,6 +79,43 @@ func TestBodyThatGoesOnIsCut(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		checkDrained(t, ctx, newStream("Requires"), time.Second/2, "Requires", io.ErrUnexpectedEOF)
+		time.Sleep(time.Second) // it is closed in the background
+	})
+}
+
+// locked is a body whose Close waits for a Read under way, as net/http's does. Time in a bubble
+// does not pass meanwhile.
+type locked struct {
+	mu sync.Mutex
+	slow
+}
+
+func (l *locked) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.slow.Read(p)
+}
+
+func (l *locked) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.slow.Close()
+}
+
+func TestBodyIsClosedOnceTheReadUnderWayHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		from := &locked{slow: slow{
+			Reader: strings.NewReader(""), read: time.Second/2 + 50*time.Millisecond,
+		}}
+		checkDrained(t, ctx, from, time.Second/2, "", io.ErrUnexpectedEOF)
+		time.Sleep(time.Second)
+		from.mu.Lock()
+		defer from.mu.Unlock()
+		if len(from.closed) != 1 {
+			t.Errorf("it was closed %d times", len(from.closed))
+		}
 	})
 }
 
