@@ -1,0 +1,196 @@
+package lookerauth_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/lookerauth/lookerauth"
+	"github.com/lookerauth/lookerauth/lookertest"
+)
+
+// dayCounts is what happened on a bad day.
+type dayCounts struct {
+	requests    int
+	failed      int // requests that got no answer from Looker, or a 401
+	left        int // of them, those whose callers left
+	rejected    int // of them, those that got a 401
+	waited      int // of them, those of a token that was ended too soon after another one
+	revocations int
+	steps       int // of the clock
+
+	// ideal is the number of logins that a perfect cache would need, which lives by the same clock
+	// and loses the same tokens to rejection, eviction and Logout.
+	ideal int
+}
+
+// tracked is what is known of one identity. Times are true, if they are not said to be the clock's.
+type tracked struct {
+	since    time.Time // the last change of whether there is a token
+	held     bool      // whether there is one
+	issued   time.Time // when the last one was
+	sent     time.Time // likewise, by the clock; the life counts from a little before
+	revoked  bool      // whether Looker has been told to end it
+	failing  bool      // whether the last login failed
+	ended    time.Time // when a token was last served or sent that Looker has ended, for a reason
+	rejected time.Time // when one was last taken out of service for a 401
+
+	strikes    int       // rejections, for whatever reason
+	rejections int       // of tokens that Looker accepts
+	expiries   int       // rejections of tokens that Looker has let expire
+	idealSent  time.Time // when a perfect cache last needed a login, by the clock
+}
+
+// lose is the end of the identity's token, or of an earlier one.
+func (i *tracked) lose(now time.Time) { i.since, i.held, i.idealSent = now, false, time.Time{} }
+
+// isDead reports whether Looker has ended the last token.
+func (i *tracked) isDead(now time.Time) bool { return i.revoked || now.Sub(i.issued) >= faultLife }
+
+// mayWait reports whether the last token, if Looker has ended it, may be left in service yet, as
+// the one before was rejected a short time ago: for 10 s, doubled by each further rejection unless
+// a replay has succeeded since. Events do not tell that, so all count.
+func (i *tracked) mayWait(now, stepped time.Time) bool {
+	longest := min(10*time.Second<<min(max(i.strikes-1, 0), 6), 10*time.Minute)
+	return i.strikes > 0 && (now.Sub(i.rejected) < longest || stepped.After(i.rejected))
+}
+
+// wasUsable reports whether the identity had one token that was usable throughout the visit, by the
+// clock, too.
+func (i *tracked) wasUsable(v *visit, clock time.Time) bool {
+	const usable = faultUsable - faultDelay // it took so long until the login was answered
+	return i.held && i.since.Before(v.start) && !i.revoked &&
+		v.end.Sub(i.issued) < usable && clock.Sub(i.sent) < usable
+}
+
+// identity is what is known of it. mu is held.
+func (d *badDay) identity(userID string) *tracked {
+	if d.identities[userID] == nil {
+		d.identities[userID] = &tracked{}
+	}
+	return d.identities[userID]
+}
+
+// hangs is a login that nobody answers.
+func (d *badDay) hangs() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hanging = time.Now().Add(faultTimeout)
+}
+
+// used counts what a perfect cache would need for a request now: a login whenever the last one's
+// token is not fresh, or gone.
+func (d *badDay) used(userID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.counts.requests++
+	d.idealLogin(userID, d.clock.Now())
+}
+
+// idealLogin counts the login of an identity if it needs one, and that of the service account for
+// it. mu is held.
+func (d *badDay) idealLogin(userID string, clock time.Time) {
+	identity := d.identity(userID)
+	age := clock.Sub(identity.idealSent)
+	if age >= 0 && age < faultFresh {
+		return
+	}
+	identity.idealSent = clock
+	d.counts.ideal++
+	if userID != lookertest.ServiceAccountID {
+		d.idealLogin(lookertest.ServiceAccountID, clock)
+	}
+}
+
+// note keeps account of an event of the Cache: these tell when an identity's token comes and goes.
+func (d *badDay) note(_ context.Context, event slog.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	userID := lookertest.ServiceAccountID
+	event.Attrs(func(attr slog.Attr) bool {
+		who, ok := attr.Value.Any().(lookerauth.Identity)
+		if ok && who != lookerauth.ServiceAccount() {
+			userID = strings.TrimPrefix(who.String(), "user:")
+		}
+		return true
+	})
+	identity, now := d.identity(userID), event.Time // it may be told later
+	switch strings.TrimPrefix(event.Message, "lookerauth: ") {
+	case "logged in", "token refreshed":
+		// A step while the login was under way makes the token older or younger than it is.
+		identity.since, identity.held = now, now.Sub(d.stepped) > faultTimeout
+		identity.issued, identity.sent = now, d.clock.Now()
+		identity.revoked, identity.failing = false, false
+	case "login failed":
+		identity.failing = true
+	case "token rejected":
+		if now.Before(identity.issued) {
+			return // it was the token before
+		}
+		d.noteRejection(userID, identity, now)
+		identity.lose(now)
+		identity.rejected = now
+		identity.strikes++
+	case "user evicted", "token discarded", "logged out":
+		identity.lose(now)
+		identity.ended = now
+	}
+}
+
+// noteRejection looks for a reason: Looker was told to end the token, or has let it expire, which a
+// clock that was set back did not show. Where everybody gets a 401 it is none. mu is held.
+func (d *badDay) noteRejection(userID string, identity *tracked, now time.Time) {
+	switch {
+	case identity.revoked:
+		identity.ended = now
+	case now.Sub(identity.issued) >= faultLife:
+		identity.ended = now
+		identity.expiries++
+	case isPoller(userID):
+		identity.rejections++
+	default:
+		d.t.Errorf("at %v a token of user %s was rejected that Looker accepts", now, userID)
+	}
+}
+
+// check compares the numbers with what was to be expected.
+func (d *badDay) check(stats lookerauth.Stats) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.counts
+	d.t.Logf("%+v; %+v", n, stats)
+	if limit := 1.1 * float64(n.ideal); float64(stats.Logins) > limit {
+		d.t.Errorf("%d logins, want %.0f at most", stats.Logins, limit)
+	}
+	for i := range faultPollers {
+		d.checkPoller(nthUser(i))
+	}
+	// The service account's login may well be answered by something else than Looker a few times in
+	// a row, which holds all users down for half a minute each time.
+	if n.failed == 0 || n.failed > n.requests*9/10 {
+		d.t.Errorf("%d of %d requests failed: no faults to learn from", n.failed, n.requests)
+	}
+}
+
+// checkPoller compares how many tokens were replaced as an endpoint rejects all. Between the
+// first two replacements lie 10 s, then twice as long each time, up to 10 min. A replay that
+// succeeds lets that start anew: one of a token that had expired. A step of the clock may end one
+// wait. mu is held.
+func (d *badDay) checkPoller(userID string) {
+	most := 1
+	for wait, passed := 10*time.Second, time.Duration(0); ; wait = min(2*wait, 10*time.Minute) {
+		if passed += wait; passed > *faultTime+faultPatient {
+			break
+		}
+		most++
+	}
+	identity := d.identity(userID)
+	most = most*(1+identity.expiries) + d.counts.steps
+	d.t.Logf("user %s: %d rejections where all are rejected, want %d at most; %d of expired ones",
+		userID, identity.rejections, most, identity.expiries)
+	if identity.rejections > most || identity.rejections == 0 {
+		d.t.Errorf("the endpoint that rejects all had %d tokens of user %s replaced, "+
+			"want %d at most", identity.rejections, userID, most)
+	}
+}
