@@ -120,13 +120,13 @@ func (t *Turn) Begun() bool {
 // Left returns what is left of the time for the turn.
 func (t *Turn) Left() time.Duration { return t.left(t.queue.clock.Now()) }
 
-// Elapsed returns for how long the turn has been under way: 0 if it has not begun, or if the clock
-// says so, which was set back then.
+// Elapsed returns for how long the turn has been under way, up to all the time for it: what the
+// clock says beyond that, or below 0, is from a step. It is 0 if the turn has not begun.
 func (t *Turn) Elapsed() time.Duration {
 	if !t.begun {
 		return 0
 	}
-	return max(t.queue.clock.Now().Sub(t.since), 0)
+	return min(max(t.queue.clock.Now().Sub(t.since), 0), t.queue.limit)
 }
 
 // ErrLate says that the time for a Turn has passed while it waited for a slot once more.
