@@ -37,14 +37,14 @@ func New(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	root := cfg.BaseURL + "/api/" + cfg.APIVersion
+	client := looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now)
 	c := &Cache{
 		clock:  cfg.Clock,
 		tokens: token.NewLRU(cfg.MaxUsers, cfg.RefreshBefore),
 		events: &events{logger: cfg.Logger},
-		sender: sender{origin.New(cfg.BaseURL), cfg.Transport},
+		sender: sender{origin.New(cfg.BaseURL), cfg.Transport, client},
 	}
-	root := cfg.BaseURL + "/api/" + cfg.APIVersion
-	client := looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now)
 	service := c.tokens.Slot(ServiceAccount().key)
 	background := &guard.Background{}
 	login := &login{

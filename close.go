@@ -14,8 +14,8 @@ import (
 	"github.com/lookerauth/lookerauth/internal/token"
 )
 
-// close ends everything: logins are cancelled and waited for, then all tokens released, the service
-// account's first. It gives up when ctx ends, or if no logout has succeeded for a LoginTimeout.
+// close ends everything: logins are cancelled, all tokens released, the service account's first, and
+// what is under way is waited for. It gives up when ctx ends, or if no logout has succeeded for a LoginTimeout.
 func (l *lifecycle) close(ctx context.Context) error {
 	if !l.logins.close(closedError()) {
 		select {
@@ -50,19 +50,15 @@ func (l *lifecycle) close(ctx context.Context) error {
 	return l.closeErr
 }
 
-// end waits for what is under way, and releases what is left. It returns for how many identities
-// that failed, and what was not waited for to its end.
+// end releases what is left, and waits for what is under way. It returns for how many identities
+// the former failed, and why the latter was not waited for to its end.
 func (l *lifecycle) end(ctx context.Context, left []*token.Left) (failed int, err error) {
 	defer l.cancel()
-	err = guard.Wait(ctx, &l.logins.running)
 	ctx, stop := l.whileLogoutsSucceed(ctx)
 	defer stop()
-	failed = l.releaseAll(ctx, left)
+	failed = l.releaseAll(ctx, left) // first, as code of the user's may hang in a login
 	// Logins that end late still add to the background: it is not waited for before they have.
-	if waitErr := guard.Wait(ctx, &l.logins.running, l.background); err == nil {
-		err = waitErr
-	}
-	return failed, err
+	return failed, guard.Wait(ctx, &l.logins.running, l.background)
 }
 
 // The errors that stand for those of logouts, each of which was logged.

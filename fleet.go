@@ -227,15 +227,19 @@ func (f *fleet) revoke(
 }
 
 // release lets the tokens be, as other processes may use them. One that was invalidated here is
-// only taken out of the Store, as far as that works: others' requests may go well with it.
+// only taken out of the Store: others' requests may go well with it.
 func (f *fleet) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	tokens = slices.DeleteFunc(tokens, func(t *token.Token) bool { return !t.Invalidated() })
-	if len(tokens) == 0 {
-		return nil
+	return f.unshare(ctx, who, tokens)
+}
+
+// unshare takes the tokens out of the Store, as far as that works.
+func (f *fleet) unshare(ctx context.Context, who Identity, tokens []*token.Token) error {
+	if len(tokens) > 0 {
+		_, _ = f.remove(ctx, who, func(r token.Response) bool {
+			return slices.ContainsFunc(tokens, isToken(r))
+		})
 	}
-	_, _ = f.remove(ctx, who, func(r token.Response) bool {
-		return slices.ContainsFunc(tokens, isToken(r))
-	})
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lookerauth/lookerauth/internal/guard"
+	"github.com/lookerauth/lookerauth/internal/looker"
 	"github.com/lookerauth/lookerauth/internal/queue"
 	"github.com/lookerauth/lookerauth/internal/token"
 )
@@ -121,7 +122,7 @@ func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
 
 // run gets a new token, unless another login has just ended.
 func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome, error) {
-	o.ctx, o.release = l.events.hold(ctx)
+	o.ctx, o.release = l.events.hold(looker.WithoutTrace(ctx))
 	if err := l.refuse(who); err != nil {
 		o.refused = true
 		return o, err
@@ -227,9 +228,18 @@ func (l *lifecycle) reject(ctx context.Context, who Identity, t *token.Token) {
 
 // ended takes a token out of service that somebody has logged out at Looker.
 func (l *lifecycle) ended(ctx context.Context, who Identity, t *token.Token) {
-	if l.tokens.Retire(who.key, t.OAuth().AccessToken) {
-		l.events.loggedOut(ctx, who)
+	if !l.tokens.End(who.key, t.OAuth().AccessToken) {
+		return
 	}
+	l.events.loggedOut(ctx, who)
+	done, err := l.logins.hold()
+	if err != nil {
+		return
+	}
+	l.background.Run(func() error {
+		defer done()
+		return l.issuer.unshare(l.ctx, who, []*token.Token{t})
+	})
 }
 
 // logOut takes an identity out, and ends its tokens for everybody. A login under way ends with a

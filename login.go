@@ -28,6 +28,9 @@ type issuer interface {
 
 	// release ends tokens that this Cache has no use for any more.
 	release(ctx context.Context, who Identity, tokens []*token.Token) error
+
+	// unshare lets no other process have these tokens, which are of no use any more.
+	unshare(ctx context.Context, who Identity, tokens []*token.Token) error
 }
 
 // issued is a new token, and where it comes from.
@@ -206,7 +209,7 @@ func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *
 		return none, err
 	}
 	late := func(struct{}, error) {} // the token is ended by then
-	ctx, limit := looker.WithoutTrace(ctx), turn.Left()
+	limit := turn.Left()
 	_, err := guard.Bounded(ctx, l.background, l.clock, limit, tooLate(l.timeout), run, late)
 	if err == nil {
 		return nil
@@ -238,6 +241,8 @@ func (l *login) revoke(
 func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token) error {
 	return l.revoke(ctx, who, tokens, false)
 }
+
+func (l *login) unshare(context.Context, Identity, []*token.Token) error { return nil }
 
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
 	b := budget{l.logouts.queue.Turn(queue.Waited, 0), func() bool { return true }}

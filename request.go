@@ -2,12 +2,13 @@ package lookerauth
 
 import (
 	"fmt"
-	"io"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"golang.org/x/oauth2"
 
+	"github.com/lookerauth/lookerauth/internal/body"
 	"github.com/lookerauth/lookerauth/internal/looker"
 	"github.com/lookerauth/lookerauth/internal/origin"
 )
@@ -16,6 +17,7 @@ import (
 type sender struct {
 	origin origin.Origin
 	base   http.RoundTripper
+	client *looker.Client // knows the tokens that the base's errors must not tell
 }
 
 // authorizer is a RoundTripper that puts a token on requests.
@@ -31,19 +33,13 @@ func checkBase(base http.RoundTripper) error {
 	return nil
 }
 
-// send sends a copy of the request with this body, which it closes, and this Authorization header;
+// send sends a copy of the request with this body, which is closed, and this Authorization header;
 // without any if that is "". It withholds an answer that was given to somebody else.
 func (s *sender) send(
-	req *http.Request, body io.ReadCloser, authorization string,
+	req *http.Request, with body.Sendable, authorization string,
 ) (*http.Response, error) {
-	if err := checkBase(s.base); err != nil {
-		if body != nil {
-			body.Close()
-		}
-		return nil, err
-	}
 	out := &outgoing{request: *req}
-	out.request.Body = body
+	out.request.Body, out.request.GetBody = with.Body, with.GetBody
 	out.request.Header = cloneHeader(req.Header, authorization, out.values[:0])
 	resp, err := s.base.RoundTrip(&out.request)
 	if err == nil && !looker.IsAnswerTo(resp, authorization) {
@@ -55,7 +51,7 @@ func (s *sender) send(
 	if resp != nil {
 		resp.Request = shown(req)
 	}
-	return resp, err
+	return resp, s.client.Scrub(err)
 }
 
 // shown returns the request that a response shows: the caller's own, as ours would tell the token
@@ -103,7 +99,8 @@ func cloneHeader(header http.Header, authorization string, values []string) http
 // error if the caller made it so, and to be sent on without a token if a redirect did.
 func (s *sender) admit(req *http.Request) (withToken bool, err error) {
 	if s.origin.Covers(req) {
-		return true, nil
+		err := checkBase(s.base)
+		return err == nil, err
 	}
 	if req.Response != nil {
 		return false, nil
@@ -129,7 +126,7 @@ func (s *sender) whyForeign(req *http.Request) string {
 // that is nil.
 func (s *sender) withoutToken(req *http.Request, err error) (*http.Response, error) {
 	if err == nil {
-		return s.send(req, req.Body, "")
+		return s.send(req, body.AsItIs(req), "")
 	}
 	if req.Body != nil {
 		req.Body.Close()
@@ -142,10 +139,13 @@ func wasRejected(resp *http.Response, err error) bool {
 	return err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized
 }
 
+// logoutPath is that of Looker's logout, below the base URL.
+var logoutPath = regexp.MustCompile(`^/api/[0-9.]+/logout$`)
+
 // endsToken reports whether Looker has ended the token that the request came with, as was asked.
-func endsToken(req *http.Request, resp *http.Response) bool {
+func (s *sender) endsToken(req *http.Request, resp *http.Response) bool {
 	return req.Method == http.MethodDelete && resp != nil && resp.StatusCode/100 == 2 &&
-		strings.HasSuffix(req.URL.Path, "/logout")
+		logoutPath.MatchString(s.origin.Below(req.URL))
 }
 
 // clientWith returns a client that has one token, whatever becomes of that. It asks for the header,
@@ -166,5 +166,5 @@ func (t *fixedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if withToken, err := t.sender.admit(req); !withToken {
 		return t.sender.withoutToken(req, err)
 	}
-	return t.sender.send(req, req.Body, t.authorization())
+	return t.sender.send(req, body.AsItIs(req), t.authorization())
 }

@@ -271,6 +271,17 @@ func (g *group[K, V]) discard(key K) (done func(), err error) {
 	return g.running.Done, nil
 }
 
+// hold lets close not be complete until the caller calls done; there is nothing to hold after it.
+func (g *group[K, V]) hold() (done func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		return nil, g.closed
+	}
+	g.running.Add(1)
+	return g.running.Done, nil
+}
+
 // close lets no call start from now on, and cancels those under way: callers get this error. They
 // have ended when running is done. It reports whether it is the first.
 func (g *group[K, V]) close(err error) bool {

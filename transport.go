@@ -2,7 +2,6 @@ package lookerauth
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/lookerauth/lookerauth/internal/body"
@@ -78,7 +77,8 @@ func (s *TokenSource) Client() *http.Client {
 // It blocks as [TokenSource.TokenContext] and the base do. The request is not modified, its body
 // always closed. The error is the base's, or that of [TokenSource.TokenContext] (a [*CallError],
 // the context's own, one around [ErrInvalidIdentity] or [ErrClosed]), or one around [ErrNoIdentity]
-// or [ErrForeignOrigin]; nothing was sent then.
+// or [ErrForeignOrigin]; nothing was sent then. Nor was it through a base that is known to authorize
+// requests; where only the response shows that, the error comes in its place.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if withToken, err := t.sender.admit(req); !withToken {
 		return t.sender.withoutToken(req, err)
@@ -102,7 +102,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if replays == maxReplays || !tok.Retired() || !bodies.HaveNext() {
 			return resp, nil
 		}
-		next, replacement := t.prepareReplay(req, slot, &bodies, resp)
+		next, replacement := t.prepareReplay(req, slot, bodies, resp)
 		if replacement == nil {
 			return resp, nil
 		}
@@ -110,10 +110,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		tok = replacement
 		resp, err = t.sender.send(req, next, tok.Header())
 	}
-	if err == nil && replays > 0 {
+	if err == nil && replays > 0 && resp.StatusCode < http.StatusInternalServerError {
 		t.cache.accept(slot, tok)
 	}
-	if err == nil && endsToken(req, resp) {
+	if err == nil && t.sender.endsToken(req, resp) {
 		t.cache.ended(req.Context(), slot, tok)
 	}
 	return resp, err
@@ -123,17 +123,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // token is nil if the caller is to have that: a RoundTripper must not return an error of its own
 // then.
 func (t *Transport) prepareReplay(
-	req *http.Request, slot *token.Slot, bodies *body.Bodies, rejection *http.Response,
-) (io.ReadCloser, *token.Token) {
+	req *http.Request, slot *token.Slot, bodies body.Bodies, rejection *http.Response,
+) (body.Sendable, *token.Token) {
 	ctx, clock := req.Context(), t.cache.clock
 	body.Drain(ctx, clock, rejection) // the login may need its connection
 	replacement, err := t.cache.token(ctx, slot)
 	if err != nil {
-		return nil, nil
+		return body.Sendable{}, nil
 	}
 	next, ok := bodies.Next(ctx, clock)
 	if !ok {
-		return nil, nil
+		return body.Sendable{}, nil
 	}
 	return next, replacement
 }

@@ -74,6 +74,7 @@ func TestBodyThatGoesOnIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from := newStream("Requires")
 		checkDrained(t, t.Context(), from, time.Second, "Requires", io.ErrUnexpectedEOF)
+		time.Sleep(time.Second) // it is closed in the background
 	})
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
@@ -148,4 +149,35 @@ func TestNoBodyIsDrained(t *testing.T) {
 	if resp.Body != nil {
 		t.Errorf("it has the body %v", resp.Body)
 	}
+}
+
+// broken is a body that panics.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { panic("read") }
+func (broken) Close() error             { panic("close") }
+
+// idle is a body that brings nothing, and never ends.
+type idle struct{ reads int }
+
+func (i *idle) Read([]byte) (int, error) { i.reads++; return 0, nil }
+func (i *idle) Close() error             { return nil }
+
+func TestBodyThatIsBrokenIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		checkDrained(t, t.Context(), broken{}, 0, "", io.ErrUnexpectedEOF)
+		checkDrained(t, t.Context(), &idle{}, 0, "", io.ErrUnexpectedEOF)
+	})
+}
+
+func TestCloseThatBlocksHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := &slow{Reader: strings.NewReader("Requires"), closing: time.Hour}
+		checkDrained(t, t.Context(), from, time.Second, "Requires", nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(from.closed) != 1 {
+			t.Errorf("it was closed %d times", len(from.closed))
+		}
+	})
 }

@@ -22,7 +22,9 @@ func Run(f func() error) <-chan error {
 			}
 			result <- err
 		}()
-		err = f()
+		if err = f(); err != nil {
+			_ = err.Error() // an error that panics when it is asked what it says is that panic
+		}
 	}()
 	return result
 }
@@ -38,7 +40,7 @@ func Recover(f func()) {
 func panicError(value any) error {
 	what := fmt.Sprintf("a %T", value)
 	if err, ok := value.(runtime.Error); ok && isRuntimes(reflect.TypeOf(value)) {
-		what = err.Error()
+		Recover(func() { what = err.Error() }) // a nil pointer of the runtime's panics, too
 	}
 	return fmt.Errorf("code given to this package panicked with %s in %s", what, panicked())
 }

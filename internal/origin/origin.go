@@ -89,6 +89,9 @@ func (o *Origin) Strays(req *http.Request) Part {
 	return Nothing
 }
 
+// Below returns the path of a URL that is covered, as on the wire, without the origin's prefix.
+func (o *Origin) Below(u *url.URL) string { return strings.TrimPrefix(u.EscapedPath(), o.prefix) }
+
 // isAt reports whether host, which may have a port, is the origin's.
 func (o *Origin) isAt(host string) bool {
 	if host == o.authority {

@@ -141,10 +141,10 @@ func TestTokenThatHasEndedAtLookerIsNotServedAndNotEnded(t *testing.T) {
 		l := NewLRU(1, 0)
 		before := put(t, l, issue(user(1), 0))
 		token := put(t, l, issue(user(1), 0))
-		if !l.Retire(user(1), token.OAuth().AccessToken) {
-			t.Error("Retire returned false")
+		if !l.End(user(1), token.OAuth().AccessToken) {
+			t.Error("End returned false")
 		}
-		if l.Retire(user(1), token.OAuth().AccessToken) || token.Invalidated() ||
+		if l.End(user(1), token.OAuth().AccessToken) || token.Invalidated() ||
 			l.Current(l.Slot(user(1))) != nil || l.Fresh(l.Slot(user(1)), at(0)) != nil {
 			t.Error("it is served")
 		}
@@ -152,7 +152,7 @@ func TestTokenThatHasEndedAtLookerIsNotServedAndNotEnded(t *testing.T) {
 
 		l = NewLRU(1, 0)
 		token = put(t, l, issue(user(1), 0))
-		l.Retire(user(1), token.OAuth().AccessToken)
+		l.End(user(1), token.OAuth().AccessToken)
 		next := put(t, l, issue(user(1), 0))
 		reject(t, l, next, 0, true) // that was no rejection
 		checkLeft(t, leave(l, 0), user(1), why, next)

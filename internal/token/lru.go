@@ -213,8 +213,8 @@ func (l *LRU) Accept(key Key, accessToken string) {
 	}
 }
 
-// Retire takes the token out of service, as it has been ended at Looker, if it is the current one.
-func (l *LRU) Retire(key Key, accessToken string) bool {
+// End takes the token out of service, as it has been ended at Looker, if it is the current one.
+func (l *LRU) End(key Key, accessToken string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.current(key, accessToken)

@@ -244,8 +244,8 @@ func stepRejection(
 		}
 	case 1:
 		want := m.retire(key)
-		if got := l.Retire(key, name); got != want {
-			t.Fatalf("Retire returned %v", got)
+		if got := l.End(key, name); got != want {
+			t.Fatalf("End returned %v", got)
 		}
 	case 2:
 		m.accept(key)
