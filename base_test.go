@@ -3,6 +3,8 @@ package lookerauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,6 +81,32 @@ func TestBaseThatAuthorizesNeverActsAsSomebodyElse(t *testing.T) {
 					t.Errorf("%s: the request was sent", name)
 				}
 			}
+		}
+	})
+}
+
+func TestBaseThatIsKnownToAuthorizeCostsNoLogin(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		base := &oauth2.Transport{Source: cache.ServiceAccount(), Base: looker.Transport()}
+		client := &http.Client{Transport: cache.User("789").Transport(base)}
+		_, err := client.Get(looker.URL + looks)
+		checkErrorSays(t, err, "as somebody else")
+		checkCalls(t, looker, 0, 0)
+	})
+}
+
+func TestErrorOfABaseTellsNoToken(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		token := accessToken(t, user)
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
+			return nil, fmt.Errorf("cannot send %v: %w", req.Header, io.ErrNoProgress)
+		})
+		_, err := (&http.Client{Transport: user.Transport(base)}).Get(looker.URL + looks)
+		checkError(t, err, io.ErrNoProgress)
+		if strings.Contains(err.Error(), token) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -157,3 +157,47 @@ func TestRefusedLogoutThroughATransportChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestDeleteOfAnythingElseIsNoLogout(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		token := accessToken(t, user)
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			return respond(http.StatusNoContent, nil, ""), nil
+		})
+		client := &http.Client{Transport: user.Transport(base)}
+		for _, path := range []string{
+			"/api/4.0/sessions/77/logout", "/api/4.0/logout/1", "/logout",
+		} {
+			req, _ := http.NewRequest(http.MethodDelete, looker.URL+path, nil)
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if accessToken(t, user) != token {
+				t.Fatalf("%s has retired the token", path)
+			}
+		}
+	})
+}
+
+// A 503 says nothing of the token.
+func TestReplayThatLookerDoesNotServeMendsNothing(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		user := newCache(t, looker).User("789")
+		accessToken(t, user)
+		n := 0
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			n++
+			return respond([]int{401, 503}[(n-1)%2], nil, ""), nil
+		})
+		client := &http.Client{Transport: user.Transport(base)}
+		for range 50 {
+			statusOf(t, client, looker.URL+looks)
+		}
+		if logins := looker.Count(lookertest.OpLoginUser, "789"); logins > 3 {
+			t.Errorf("%d logins for 50 requests", logins)
+		}
+	})
+}

@@ -225,6 +225,28 @@ func TestCloseEndsTheServiceAccountFirst(t *testing.T) {
 	})
 }
 
+func TestCloseLogsOutWhileCodeOfTheUsersHangs(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		hangs := func(_ context.Context, login lookerauth.Login) error {
+			if login.UserID == "790" {
+				time.Sleep(time.Hour)
+			}
+			return nil
+		}
+		cache := newCache(t, looker, withAfterLogin(hangs))
+		accessToken(t, cache.User("789"))
+		tokenInBackground(cache.User("790"))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		checkError(t, cache.Close(ctx), context.DeadlineExceeded)
+		if n := looker.Alive(); n["789"] != 0 || n[lookertest.ServiceAccountID] != 0 {
+			t.Errorf("alive at Looker: %v", n)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
 func TestCloseWaitsForTheLogger(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		logs := make(chan string, 100)

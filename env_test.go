@@ -83,14 +83,23 @@ func TestTimeoutOfTheSDKsOnlyShortensLoginTimeout(t *testing.T) {
 
 func TestTransportThatVerifiesNothingIsTheDefaultOneOtherwise(t *testing.T) {
 	t.Setenv("LOOKERSDK_VERIFY_SSL", "false")
-	cfg, _ := lookerauth.ConfigFromEnv()
-	got, want := cfg.Transport.(*http.Transport), http.DefaultTransport.(*http.Transport)
-	if !got.TLSClientConfig.InsecureSkipVerify || got.DialContext == nil ||
-		got.TLSHandshakeTimeout != want.TLSHandshakeTimeout ||
-		got.IdleConnTimeout != want.IdleConnTimeout || got.MaxIdleConns != want.MaxIdleConns {
-		t.Errorf("%+v", got)
+	want := http.DefaultTransport.(*http.Transport)
+	check := func() {
+		t.Helper()
+		cfg, _ := lookerauth.ConfigFromEnv()
+		got := cfg.Transport.(*http.Transport)
+		if !got.TLSClientConfig.InsecureSkipVerify || got.DialContext == nil ||
+			got.TLSHandshakeTimeout != want.TLSHandshakeTimeout ||
+			got.IdleConnTimeout != want.IdleConnTimeout || got.MaxIdleConns != want.MaxIdleConns {
+			t.Errorf("%+v", got)
+		}
 	}
+	check()
 	if want.TLSClientConfig != nil && want.TLSClientConfig.InsecureSkipVerify {
 		t.Error("the default transport was changed")
 	}
+	// What traces requests may have replaced it.
+	defer func() { http.DefaultTransport = want }()
+	http.DefaultTransport = roundTripper(want.RoundTrip)
+	check()
 }

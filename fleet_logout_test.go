@@ -179,3 +179,21 @@ func TestLogoutEndsThoughTheAPIKeyHangs(t *testing.T) {
 		close(hang)
 	})
 }
+
+func TestLogoutThroughATransportReachesTheStore(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		user := newCache(t, looker, withStore(store)).User("789")
+		token := accessToken(t, user)
+		req, _ := http.NewRequest(http.MethodDelete, looker.URL+"/api/4.0/logout", nil)
+		resp, err := user.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		synctest.Wait()
+		if got := accessToken(t, newCache(t, looker, withStore(store)).User("789")); got == token {
+			t.Error("another process got the token that was logged out")
+		}
+	})
+}

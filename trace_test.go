@@ -32,7 +32,16 @@ func TestTraceOfARequestSeesNoLogin(t *testing.T) {
 		answersContextAs(t, ctx, login.Client, looker, id)
 		return nil
 	}
-	cache := newCache(t, looker, withAfterLogin(afterLogin))
+	key := looker.Config()
+	vault := func(cfg *lookerauth.Config) {
+		cfg.APIKey = func(ctx context.Context) (lookerauth.APIKey, error) {
+			if httptrace.ContextClientTrace(ctx).WroteHeaderField != nil {
+				t.Error("the trace sees what APIKey does")
+			}
+			return lookerauth.APIKey{ClientID: key.ClientID, ClientSecret: key.ClientSecret}, nil
+		}
+	}
+	cache := newCache(t, looker, withAfterLogin(afterLogin), vault)
 	base := looker.Transport().(*http.Transport).Clone()
 	defer base.CloseIdleConnections()
 	user := cache.User("789")

@@ -110,7 +110,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		tok = replacement
 		resp, err = t.sender.send(req, next, tok.Header())
 	}
-	if err == nil && replays > 0 && resp.StatusCode < http.StatusInternalServerError {
+	if err == nil && replays > 0 && resp.StatusCode < 500 { // which says nothing of the token
 		t.cache.accept(slot, tok)
 	}
 	if err == nil && t.sender.endsToken(req, resp) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lookerauth/lookerauth"
@@ -138,6 +140,45 @@ func TestCallersRequestIsNotTouched(t *testing.T) {
 			t.Error("a nil header was lost, which tells net/http not to set it")
 		}
 	})
+}
+
+// countingConn counts how often it is written to.
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// net/http does so with bodies of which it knows that they are in memory.
+func TestSmallBodyIsSentTogetherWithItsHeader(t *testing.T) {
+	looker := lookertest.New(t)
+	var writes atomic.Int64
+	base := &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return countingConn{conn, &writes}, err
+		},
+	}
+	defer base.CloseIdleConnections()
+	user := newCache(t, looker).User("789")
+	accessToken(t, user)
+	client := &http.Client{Transport: user.Transport(base)}
+	for range 10 {
+		resp, err := client.Post(looker.URL+looks, "application/json", strings.NewReader(`{"a":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readAnswer(t, resp); got.Body != `{"a":1}` {
+			t.Errorf("answered %+v", got)
+		}
+	}
+	if n := writes.Load(); n != 10 {
+		t.Errorf("10 requests were sent in %d writes", n)
+	}
 }
 
 func TestResponseShowsTheCallersRequest(t *testing.T) {

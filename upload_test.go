@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"flag"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -19,6 +20,11 @@ import (
 )
 
 const uploads = "/api/4.0/uploads"
+
+var (
+	uploadSize  = flag.Int("upload.size", 8, "the size of uploads in MiB")
+	uploadCount = flag.Int("upload.count", 5, "how many there are of each kind")
+)
 
 // newUploads is a server in front of looker that answers an upload with the hash of its body. One
 // with a bad token is answered 401 at once, and is read all the same.
@@ -66,10 +72,7 @@ func newUploads(t *testing.T, looker *lookertest.Server, http2 bool) *httptest.S
 
 // A body over one file must not be rewound while net/http reads it for the first request.
 func TestUploadThatIsSentAgainArrivesWhole(t *testing.T) {
-	size := 8 << 20
-	if testing.Short() {
-		size = 1 << 20
-	}
+	size := *uploadSize << 20
 	text := make([]byte, size)
 	random := rand.NewChaCha8([32]byte{})
 	_, _ = random.Read(text)
@@ -106,7 +109,7 @@ func TestUploadThatIsSentAgainArrivesWhole(t *testing.T) {
 				base := withTransport(server.Client().Transport)
 				user := newCache(t, looker, withBaseURL(server.URL), base).User("789")
 				accessToken(t, user)
-				for range 5 {
+				for range *uploadCount {
 					looker.Revoke("789")
 					req, _ := http.NewRequest(http.MethodPut, server.URL+uploads, nil)
 					req.ContentLength = int64(size)

@@ -3,9 +3,13 @@
 package body
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
+	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,21 +34,61 @@ func AsItIs(req *http.Request) Sendable { return Sendable{req.Body, req.GetBody}
 // Bodies are those of one request, which is sent once or more.
 type Bodies struct {
 	request *http.Request
-	sent    *tracker // nil if the request has no body, or none that can be sent again
+	small   []byte   // the body, if it is small and in memory; nil otherwise
+	sent    *tracker // nil if the request has no body, or none that can be sent again, or a small one
 }
 
-// Of returns the bodies of a request.
+// maxSmall is how many bytes are copied, so that nobody has to wait.
+const maxSmall = 64 << 10
+
+// Of returns the bodies of a request. Its own may be read then.
 func Of(req *http.Request) Bodies {
-	if isEmpty(req.Body) || req.GetBody == nil {
+	switch {
+	case isEmpty(req.Body) || req.GetBody == nil:
 		return Bodies{request: req}
+	case req.ContentLength > 0 && req.ContentLength <= maxSmall && isInMemory(req.Body):
+		if small, err := io.ReadAll(req.Body); err == nil { // as all in memory is
+			return Bodies{request: req, small: small}
+		}
 	}
-	return Bodies{req, &tracker{getBody: req.GetBody}}
+	return Bodies{request: req, sent: &tracker{getBody: req.GetBody}}
+}
+
+// The types that [io.NopCloser] makes.
+var nopClosers = []reflect.Type{
+	reflect.TypeOf(io.NopCloser(struct{ io.Reader }{})),
+	reflect.TypeOf(io.NopCloser(struct {
+		io.Reader
+		io.WriterTo
+	}{})),
+}
+
+// isInMemory reports whether a body is what [http.NewRequest] makes of a reader in memory. net/http
+// sends those, and only those, together with the header.
+func isInMemory(body io.ReadCloser) bool {
+	if !slices.Contains(nopClosers, reflect.TypeOf(body)) {
+		return false
+	}
+	switch reflect.ValueOf(body).Field(0).Interface().(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return true
+	}
+	return false
+}
+
+// copyOf returns a body that nobody else has.
+func (b Bodies) copyOf() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(b.small)), nil
 }
 
 func isEmpty(body io.ReadCloser) bool { return body == nil || body == http.NoBody }
 
 // First returns what to send the request with at first.
 func (b Bodies) First() Sendable {
+	if b.small != nil {
+		body, _ := b.copyOf()
+		return Sendable{body, b.copyOf}
+	}
 	if b.sent == nil {
 		return AsItIs(b.request)
 	}
@@ -52,13 +96,15 @@ func (b Bodies) First() Sendable {
 }
 
 // HaveNext reports whether the body can be sent again.
-func (b Bodies) HaveNext() bool { return b.sent != nil || isEmpty(b.request.Body) }
+func (b Bodies) HaveNext() bool {
+	return b.small != nil || b.sent != nil || isEmpty(b.request.Body)
+}
 
 // Next returns what to send the request with again. It first waits until nobody uses what was sent
 // before, as all may be over one file. ok is false if that takes a second, or ctx ends.
 func (b Bodies) Next(ctx context.Context, clock Clock) (next Sendable, ok bool) {
 	if b.sent == nil {
-		return AsItIs(b.request), true
+		return b.First(), true
 	}
 	var late <-chan time.Time
 	for _, before := range b.sent.all() {

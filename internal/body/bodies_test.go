@@ -1,6 +1,7 @@
 package body_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -242,5 +243,35 @@ func TestGetBodyMayReturnNone(t *testing.T) {
 				t.Errorf("got %v, %v", next.Body, ok)
 			}
 		}
+	}
+}
+
+func TestSmallBodyInMemoryIsCopied(t *testing.T) {
+	for _, reader := range []io.Reader{
+		strings.NewReader("hello"), bytes.NewReader([]byte("hello")), bytes.NewBufferString("hello"),
+	} {
+		req, _ := http.NewRequest(http.MethodPost, "https://looker.example", reader)
+		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("it need not be asked") }
+		bodies := body.Of(req)
+		first := bodies.First()
+		again, err := first.GetBody()
+		next, ok := bodies.Next(t.Context(), bubble{}) // while the first one is in use
+		if err != nil || !ok || !bodies.HaveNext() {
+			t.Fatalf("%T: %v, %v", reader, err, ok)
+		}
+		for _, copied := range []io.ReadCloser{first.Body, again, next.Body} {
+			if text, err := io.ReadAll(copied); string(text) != "hello" || err != nil {
+				t.Errorf("%T: %q, %v", reader, text, err)
+			}
+		}
+	}
+}
+
+func TestLargeBodyIsNotCopied(t *testing.T) {
+	reader := strings.NewReader(strings.Repeat("x", 64<<10+1))
+	req, _ := http.NewRequest(http.MethodPost, "https://looker.example", reader)
+	body.Of(req)
+	if reader.Len() != 64<<10+1 {
+		t.Error("it was read")
 	}
 }

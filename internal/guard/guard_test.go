@@ -138,6 +138,28 @@ func (evil) RuntimeError() {}
 
 func (evil) Error() string { panic("hunter2") }
 
+// spoilt is an error that panics when it is asked what it says, as a nil pointer of many a type.
+type spoilt struct{ text string }
+
+func (s *spoilt) Error() string { return s.text }
+
+func TestErrorThatPanicsIsThatPanic(t *testing.T) {
+	err := <-guard.Run(func() error {
+		var none *spoilt
+		return none
+	})
+	if err == nil || !strings.Contains(err.Error(), "nil pointer dereference") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNilErrorOfTheRuntimesIsAnError(t *testing.T) {
+	err := <-guard.Run(func() error { panic((*runtime.TypeAssertionError)(nil)) })
+	if err == nil || !strings.Contains(err.Error(), "*runtime.TypeAssertionError") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestPanicWithAnErrorThatPanicsIsAnError(t *testing.T) {
 	for _, value := range []any{evil{}, &evil{}} {
 		err := <-guard.Run(func() error { panic(value) })

@@ -43,10 +43,16 @@ const (
 	answerTime = time.Minute // longer than a token's answer takes, after which its life ends
 )
 
+// minClientID is how many bytes a client id has at least that is kept out of errors. Looker's have
+// 20; a shorter one may be any word.
+const minClientID = 8
+
 // LearnKey makes an API key a secret.
 func (c *Client) LearnKey(clientID, clientSecret string) {
 	now := c.now()
-	c.secrets.Add(clientID, now.Add(keyLife), now)
+	if len(clientID) >= minClientID {
+		c.secrets.Add(clientID, now.Add(keyLife), now)
+	}
 	c.secrets.Add(clientSecret, now.Add(keyLife), now)
 }
 
