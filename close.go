@@ -14,8 +14,8 @@ import (
 	"github.com/lookerauth/lookerauth/internal/token"
 )
 
-// close ends everything: logins are cancelled, all tokens released, the service account's first, and
-// what is under way waited for. It gives up when ctx ends, or if no logout has succeeded for a
+// close ends everything: logins are cancelled, all tokens released, the service account's first,
+// and what is under way waited for. It gives up when ctx ends, or if no logout has succeeded for a
 // LoginTimeout.
 func (l *lifecycle) close(ctx context.Context) error {
 	if !l.logins.close(closedError()) {

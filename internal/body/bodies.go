@@ -35,7 +35,7 @@ func AsItIs(req *http.Request) Sendable { return Sendable{req.Body, req.GetBody}
 type Bodies struct {
 	request *http.Request
 	small   []byte   // the body, if it is small and in memory; nil otherwise
-	sent    *tracker // nil if the request has no body, or none that can be sent again, or a small one
+	sent    *tracker // nil if there is no body, or none that can be sent again, or a small one
 }
 
 // maxSmall is how many bytes are copied, so that nobody has to wait.

@@ -248,10 +248,11 @@ func TestGetBodyMayReturnNone(t *testing.T) {
 
 func TestSmallBodyInMemoryIsCopied(t *testing.T) {
 	for _, reader := range []io.Reader{
-		strings.NewReader("hello"), bytes.NewReader([]byte("hello")), bytes.NewBufferString("hello"),
+		strings.NewReader("hello"), bytes.NewReader([]byte("hello")),
+		bytes.NewBufferString("hello"),
 	} {
 		req, _ := http.NewRequest(http.MethodPost, "https://looker.example", reader)
-		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("it need not be asked") }
+		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("not to be asked") }
 		bodies := body.Of(req)
 		first := bodies.First()
 		again, err := first.GetBody()

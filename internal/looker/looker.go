@@ -45,7 +45,7 @@ const (
 
 // minClientID is how many bytes a client id has at least that is kept out of errors. Looker's have
 // 20; a shorter one may be any word.
-const minClientID = 8
+const minClientID = 7
 
 // LearnKey makes an API key a secret.
 func (c *Client) LearnKey(clientID, clientSecret string) {
