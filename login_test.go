@@ -272,3 +272,18 @@ func TestUserLearnsThatTheServiceAccountsLoginTookTooLong(t *testing.T) {
 		accessToken(t, cache.User("789"))
 	})
 }
+
+// Nobody could use such a token, and each request would log in.
+func TestLivesOfLessThanASecondAreRefused(t *testing.T) {
+	for _, life := range []string{"0.000001", "0.999", "0", "-1"} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			const format = `{"access_token":"4QDk","token_type":"Bearer","expires_in":%s}`
+			failing(looker, lookertest.OpLogin, answeredBody(fmt.Sprintf(format, life)))
+			service := newCache(t, looker).ServiceAccount()
+			for range 100 {
+				failsWith(t, service, lookerauth.ErrNotLooker)
+			}
+			checkCalls(t, looker, 1, 0)
+		})
+	}
+}
