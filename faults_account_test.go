@@ -36,6 +36,10 @@ type tracked struct {
 	ended    time.Time // when a token was last served or sent that Looker has ended, for a reason
 	rejected time.Time // when one was last taken out of service for a 401
 
+	faulted time.Time // when one of its logins last met a fault
+	left    bool      // whether it was evicted, or a login's result discarded
+	logouts int       // of tokens that Looker accepted
+
 	strikes    int       // rejections, for whatever reason
 	rejections int       // of tokens that Looker accepts
 	expiries   int       // rejections of tokens that Looker has let expire
@@ -59,7 +63,7 @@ func (i *tracked) mayWait(now, stepped time.Time) bool {
 // wasUsable reports whether the identity had one token that was usable throughout the visit, by the
 // clock, too.
 func (i *tracked) wasUsable(v *visit, clock time.Time) bool {
-	const usable = faultUsable - faultDelay // it took so long until the login was answered
+	const usable = faultUsable - faultTimeout // the login was answered as much later, at most
 	return i.held && i.since.Before(v.start) && !i.revoked &&
 		v.end.Sub(i.issued) < usable && clock.Sub(i.sent) < usable
 }
@@ -72,11 +76,23 @@ func (d *badDay) identity(userID string) *tracked {
 	return d.identities[userID]
 }
 
-// hangs is a login that nobody answers.
-func (d *badDay) hangs() {
+// faulted is a login that meets this fault.
+func (d *badDay) faulted(userID string, fault lookertest.Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.hanging = time.Now().Add(faultTimeout)
+	d.identity(userID).faulted = time.Now()
+	if fault.Delay > faultTimeout {
+		d.hanging = time.Now().Add(faultTimeout)
+	}
+}
+
+// loggedOut is a logout on that day; the user of a token that has ended is "".
+func (d *badDay) loggedOut(userID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if userID != "" && !d.isOver {
+		d.identity(userID).logouts++
+	}
 }
 
 // used counts what a perfect cache would need for a request now: a login whenever the last one's
@@ -124,6 +140,7 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		identity.revoked, identity.failing = false, false
 	case "login failed":
 		identity.failing = true
+		d.noteFailure(userID, event)
 	case "token rejected":
 		if now.Before(identity.issued) {
 			return // it was the token before
@@ -133,8 +150,23 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		identity.rejected = now
 		identity.strikes++
 	case "user evicted", "token discarded", "logged out":
+		identity.left = identity.left || event.Message != "lookerauth: logged out"
 		identity.lose(now)
 		identity.ended = now
+	}
+}
+
+// noteFailure looks for a reason: a fault of the login, or of another that keeps a connection, or a
+// service account's token that was ended too soon. mu is held.
+func (d *badDay) noteFailure(userID string, event slog.Record) {
+	const recent = 3 * faultTimeout // a login may wait for its turn and a connection
+	identity, service := d.identity(userID), d.identity(lookertest.ServiceAccountID)
+	if event.Time.Sub(identity.faulted) > recent && event.Time.Sub(service.faulted) > recent &&
+		event.Time.After(d.hanging) && !service.mayWait(event.Time, d.stepped) {
+		event.Attrs(func(attr slog.Attr) bool {
+			d.t.Errorf("at %v a login failed that met no fault: %v", event.Time, attr)
+			return true
+		})
 	}
 }
 
@@ -189,6 +221,10 @@ func (d *badDay) checkPoller(userID string) {
 	most = most*(1+identity.expiries) + d.counts.steps
 	d.t.Logf("user %s: %d rejections where all are rejected, want %d at most; %d of expired ones",
 		userID, identity.rejections, most, identity.expiries)
+	if identity.logouts > 0 && !identity.left {
+		d.t.Errorf("%d tokens of user %s were logged out, which others may have been using",
+			identity.logouts, userID)
+	}
 	if identity.rejections > most || identity.rejections == 0 {
 		d.t.Errorf("the endpoint that rejects all had %d tokens of user %s replaced, "+
 			"want %d at most", identity.rejections, userID, most)

@@ -17,6 +17,8 @@ import (
 const (
 	forbidden   = "/forbidden" // answers 401, whoever asks
 	delayHeader = "X-Delay"    // how long Looker takes for a request
+
+	longestUpload = 900 * time.Millisecond // a replay waits for a second until it can rewind it
 )
 
 // errLeft is why a caller leaves.
@@ -71,6 +73,8 @@ func (w *worker) work() {
 		d.revoke(userID)
 	case event < 20:
 		d.logOut(w.cache, userID)
+	case event < 30 && w.limited:
+		w.crowd(userID)
 	}
 	v := &visit{userID: userID, limited: w.limited}
 	v.patience = time.Millisecond << d.intN(12) // to 2 s
@@ -85,6 +89,19 @@ func (w *worker) work() {
 	}
 	d.request(w.client, v)
 	time.Sleep(time.Duration(d.intN(400)) * time.Millisecond)
+}
+
+// crowd has more requests rejected at once than there are connections, one of which the login
+// needs.
+func (w *worker) crowd(userID string) {
+	w.day.revoke(userID)
+	together(faultConns+2, func(i int) {
+		v := &visit{userID: userID, patience: faultPatient, limited: true}
+		if i%2 == 0 {
+			v.upload = newUpload(w.day, true)
+		}
+		w.day.request(w.client, v)
+	})
 }
 
 // poll asks where everybody gets a 401.
@@ -216,10 +233,10 @@ type upload struct {
 }
 
 func newUpload(d *badDay, isRewindable bool) *upload {
-	text := strings.Repeat(nthUser(d.intN(1000)), 1+d.intN(3000))
+	text := strings.Repeat(nthUser(d.intN(1000)), 1+d.intN(4000))
 	return &upload{
 		day: d, text: text, isRewindable: isRewindable,
-		rest: strings.NewReader(text), slow: d.upTo(200 * time.Millisecond),
+		rest: strings.NewReader(text), slow: d.upTo(longestUpload),
 	}
 }
 

@@ -58,7 +58,6 @@ func TestFaults(t *testing.T) {
 		cache := newCache(t, looker, maxUsers(faultUsers*3/4), loginTimeout(faultTimeout),
 			withTransport(limited), withClock(&day.clock), withLog(handlerFunc(day.note)))
 		day.run(cache)
-		synctest.Wait() // what is under way waits for time to pass: no answer is lost on the wire
 		closeCache(t, cache)
 		checkNoneAlive(t, looker)
 		day.check(cache.Stats())
@@ -72,6 +71,7 @@ type badDay struct {
 	clock  steppedClock // the Cache's; Looker's is true
 
 	mu         sync.Mutex // guards what is below
+	isOver     bool
 	random     *rand.Rand
 	identities map[string]*tracked
 	counts     dayCounts
@@ -115,12 +115,22 @@ func (d *badDay) run(cache *lookerauth.Cache) {
 	// tokens that Looker lets live on.
 	all.Go(func() { until(end.Add(-faultLife-stepPause), d.step) })
 	all.Wait()
+	time.Sleep(longestUpload) // net/http reads the bodies of those who have left
+
+	// What is under way waits for time to pass: no answer is lost on the wire.
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.isOver = true
 }
 
 // fault makes three of ten logins fail, and others slow. A request says itself how slow it is.
 func (d *badDay) fault(call lookertest.Request) lookertest.Fault {
 	if call.Path == forbidden {
 		return lookertest.Fault{Status: http.StatusUnauthorized}
+	}
+	if call.Op == lookertest.OpLogout {
+		d.loggedOut(call.UserID)
 	}
 	if call.Op != lookertest.OpLogin && call.Op != lookertest.OpLoginUser {
 		delay, _ := time.ParseDuration(call.Header.Get(delayHeader))
@@ -142,9 +152,7 @@ func (d *badDay) fault(call lookertest.Request) lookertest.Fault {
 		{Status: http.StatusOK, Body: "<html>Please sign in</html>"},
 		{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}},
 	}[d.intN(11)]
-	if fault.Delay > faultTimeout {
-		d.hangs()
-	}
+	d.faulted(call.UserID, fault)
 	return fault
 }
 
