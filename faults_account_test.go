@@ -31,7 +31,7 @@ type tracked struct {
 	held     bool      // whether there is one
 	issued   time.Time // when the last one was
 	sent     time.Time // likewise, by the clock; the life counts from a little before
-	revoked  bool      // whether Looker has been told to end it
+	revoked  time.Time // when Looker was last told to end one
 	failing  bool      // whether the last login failed
 	ended    time.Time // when a token was last served or sent that Looker has ended, for a reason
 	rejected time.Time // when one was last taken out of service for a 401
@@ -50,7 +50,12 @@ type tracked struct {
 func (i *tracked) lose(now time.Time) { i.since, i.held, i.idealSent = now, false, time.Time{} }
 
 // isDead reports whether Looker has ended the last token.
-func (i *tracked) isDead(now time.Time) bool { return i.revoked || now.Sub(i.issued) >= faultLife }
+func (i *tracked) isDead(now time.Time) bool {
+	return i.isRevoked() || now.Sub(i.issued) >= faultLife
+}
+
+// isRevoked reports whether Looker has been told to end the last token.
+func (i *tracked) isRevoked() bool { return i.revoked.After(i.issued) }
 
 // mayWait reports whether the last token, if Looker has ended it, may be left in service yet, as
 // the one before was rejected a short time ago: for 10 s, doubled by each further rejection unless
@@ -64,7 +69,7 @@ func (i *tracked) mayWait(now, stepped time.Time) bool {
 // clock, too.
 func (i *tracked) wasUsable(v *visit, clock time.Time) bool {
 	const usable = faultUsable - faultTimeout // the login was answered as much later, at most
-	return i.held && i.since.Before(v.start) && !i.revoked &&
+	return i.held && i.since.Before(v.start) && !i.isRevoked() &&
 		v.end.Sub(i.issued) < usable && clock.Sub(i.sent) < usable
 }
 
@@ -131,20 +136,22 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		}
 		return true
 	})
-	identity, now := d.identity(userID), event.Time // it may be told later
+	// It may be told later: those of a login are once it has ended, and so are those of the service
+	// account's login in it.
+	identity, now := d.identity(userID), event.Time
+	if now.Before(identity.issued) {
+		return // it was the token before
+	}
 	switch strings.TrimPrefix(event.Message, "lookerauth: ") {
 	case "logged in", "token refreshed":
 		// A step while the login was under way makes the token older or younger than it is.
 		identity.since, identity.held = now, now.Sub(d.stepped) > faultTimeout
 		identity.issued, identity.sent = now, d.clock.Now()
-		identity.revoked, identity.failing = false, false
+		identity.failing = false
 	case "login failed":
 		identity.failing = true
 		d.noteFailure(userID, event)
 	case "token rejected":
-		if now.Before(identity.issued) {
-			return // it was the token before
-		}
 		d.noteRejection(userID, identity, now)
 		identity.lose(now)
 		identity.rejected = now
@@ -174,7 +181,7 @@ func (d *badDay) noteFailure(userID string, event slog.Record) {
 // clock that was set back did not show. Where everybody gets a 401 it is none. mu is held.
 func (d *badDay) noteRejection(userID string, identity *tracked, now time.Time) {
 	switch {
-	case identity.revoked:
+	case identity.isRevoked():
 		identity.ended = now
 	case now.Sub(identity.issued) >= faultLife:
 		identity.ended = now

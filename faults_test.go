@@ -179,7 +179,7 @@ func (d *badDay) revoke(userID string) {
 	if n > 0 {
 		d.counts.revocations++
 		identity := d.identity(userID)
-		identity.revoked, identity.ended = true, time.Now()
+		identity.revoked, identity.ended = time.Now(), time.Now()
 	}
 }
 
