@@ -20,6 +20,7 @@ type Cache struct {
 	tokens    *token.LRU
 	lifecycle *lifecycle
 	events    *events
+	store     *boundedStore // nil if there is none
 	sender    sender
 }
 
@@ -42,7 +43,7 @@ func New(cfg Config) (*Cache, error) {
 	c := &Cache{
 		clock:  cfg.Clock,
 		tokens: token.NewLRU(cfg.MaxUsers, cfg.RefreshBefore),
-		events: &events{logger: cfg.Logger},
+		events: newEvents(cfg.Logger),
 		sender: sender{origin.New(cfg.BaseURL), cfg.Transport, client},
 	}
 	service := c.tokens.Slot(ServiceAccount().key)
@@ -57,14 +58,14 @@ func New(cfg Config) (*Cache, error) {
 		afterLogin: cfg.AfterLogin,
 		sender:     &c.sender,
 		background: background,
-		logins:     newCalls(cfg, background, true),
-		logouts:    newCalls(cfg, background, false),
+		logins:     newCalls(cfg, c.events, background, true),
+		logouts:    newCalls(cfg, c.events, background, false),
 		clock:      cfg.Clock,
 		timeout:    cfg.LoginTimeout,
 		events:     c.events,
 		held:       func() *token.Token { return c.current(service, cfg.Clock.Now().UnixNano()) },
 		service: func(ctx context.Context) (*token.Token, error) {
-			return c.token(ctx, service)
+			return c.serviceToken(ctx, service)
 		},
 		replaceService: func(ctx context.Context, rejected *token.Token) (*token.Token, error) {
 			return c.replace(ctx, service, rejected)
@@ -87,13 +88,13 @@ func New(cfg Config) (*Cache, error) {
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.logins = newGroup[Identity, *outcome](l)
 	if cfg.Store != nil {
-		store := newBoundedStore(
+		c.store = newBoundedStore(
 			cfg.Store, cfg.Clock, cfg.LoginTimeout, c.events, background, client.Scrub)
 		scope := fmt.Sprintf("%v %s %t", c.sender.origin, cfg.APIVersion, cfg.NonAssociative)
 		l.issuer = &fleet{
 			login: login,
 			records: &records{
-				store:  store,
+				store:  c.store,
 				keys:   seal.New(cfg.StoreKeys),
 				clock:  cfg.Clock,
 				events: c.events,
@@ -109,10 +110,11 @@ func New(cfg Config) (*Cache, error) {
 }
 
 // newCalls makes calls with slots of their own.
-func newCalls(cfg Config, background *guard.Background, pausing bool) *calls {
+func newCalls(cfg Config, e *events, background *guard.Background, pausing bool) *calls {
 	return &calls{
 		queue:      queue.New(cfg.MaxConcurrentLogins, cfg.LoginTimeout, cfg.Clock),
 		pausing:    pausing,
+		events:     e,
 		apiVersion: cfg.APIVersion,
 		clock:      cfg.Clock,
 		timeout:    cfg.LoginTimeout,
@@ -126,19 +128,28 @@ func (c *Cache) token(ctx context.Context, s *token.Slot) (*token.Token, error) 
 	if t := c.tokens.Fresh(s, now); t != nil {
 		return t, nil
 	}
-	return c.lookUp(ctx, s, now)
-}
-
-// lookUp returns the token of the Slot's identity. If there is none it waits for a login.
-func (c *Cache) lookUp(ctx context.Context, s *token.Slot, now int64) (*token.Token, error) {
 	if t := c.current(s, now); t != nil {
 		return t, nil
 	}
-	who := Identity{s.Key()}
-	if err := validate(who); err != nil {
+	if err := validate(Identity{s.Key()}); err != nil {
 		return nil, err
 	}
-	t, err := c.lifecycle.wait(ctx, who)
+	t, err := c.wait(ctx, s)
+	c.events.waited(ctx, err)
+	return t, err
+}
+
+// serviceToken is token for a user's login, which is no caller of its own.
+func (c *Cache) serviceToken(ctx context.Context, s *token.Slot) (*token.Token, error) {
+	if t := c.current(s, c.clock.Now().UnixNano()); t != nil {
+		return t, nil
+	}
+	return c.wait(ctx, s)
+}
+
+// wait waits for the login of the Slot's identity.
+func (c *Cache) wait(ctx context.Context, s *token.Slot) (*token.Token, error) {
+	t, err := c.lifecycle.wait(ctx, Identity{s.Key()})
 	if err == nil {
 		s.Hold(t)
 	}
@@ -169,18 +180,20 @@ func validate(who Identity) error {
 	return nil
 }
 
-// replace returns the token to use instead of one that Looker rejected. It is that itself as long
-// as whatever rejects it would hardly take another.
+// replace returns the service account's token to use instead of one that Looker rejected. It is
+// that itself as long as whatever rejects it would hardly take another.
 func (c *Cache) replace(
 	ctx context.Context, s *token.Slot, rejected *token.Token,
 ) (*token.Token, error) {
-	c.reject(ctx, s, rejected)
-	return c.token(ctx, s)
+	c.reject(ctx, s, rejected, byLogin)
+	return c.serviceToken(ctx, s)
 }
 
 // reject takes a token out of service that Looker rejected, unless it is not to blame.
-func (c *Cache) reject(ctx context.Context, s *token.Slot, rejected *token.Token) {
-	c.lifecycle.reject(ctx, Identity{s.Key()}, rejected)
+func (c *Cache) reject(
+	ctx context.Context, s *token.Slot, rejected *token.Token, by rejecter,
+) {
+	c.lifecycle.reject(ctx, Identity{s.Key()}, rejected, by)
 }
 
 // accept says that Looker took the token in place of one that it had rejected.
@@ -197,9 +210,20 @@ func (c *Cache) ended(ctx context.Context, s *token.Slot, t *token.Token) {
 // goes on. It does not block.
 func (c *Cache) Stats() Stats {
 	stats := c.events.stats()
-	stats.Users = c.tokens.Len()
+	stats.Users, stats.MaxUsers = c.tokens.Len(), c.tokens.Size()
 	stats.LoginsInFlight, stats.LoginsQueued = c.lifecycle.queue.Stats()
+	stats.StoreLeftAlone = c.store != nil && c.store.resting()
 	return stats
+}
+
+// Health returns how logging in goes, from what the last logins showed. It only reads: it makes no
+// call, waits for nothing, and refreshes no token, so a Cache that nobody uses stays as it is. It
+// is not for readiness: while Looker is away, all processes would be found unready at once.
+func (c *Cache) Health() Health {
+	now := wallTime(c.clock)
+	health := c.events.causes.health(now)
+	health.TokenLife = c.tokens.UsableFor(ServiceAccount().key, now.UnixNano())
+	return health
 }
 
 // Close ends the Cache: from now on every call gets [ErrClosed]. It cancels the logins under way,

@@ -2,9 +2,12 @@ package lookerauth
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
@@ -38,6 +41,7 @@ const (
 type calls struct {
 	queue      *queue.Queue
 	pausing    bool // a 429 pauses the queue
+	events     *events
 	apiVersion string
 	clock      Clock
 	timeout    time.Duration // of all tries together
@@ -89,7 +93,10 @@ func (c *calls) call(
 	}
 	meant := meaning(op, who, c.apiVersion, failed)
 	if meant.StatusCode == http.StatusTooManyRequests && c.pausing {
-		c.queue.Pause(meant.RetryAfter) // before the turn is given up, as no other may follow
+		// Before the turn is given up, as no other may follow.
+		if d := c.queue.Pause(meant.RetryAfter); d > 0 {
+			c.events.paused(ctx, d, wallTime(c.clock))
+		}
 	}
 	return nil, meant
 }
@@ -103,6 +110,7 @@ func noTurn(op string, who Identity, timeout time.Duration, err error) *CallErro
 	if paused, ok := errors.AsType[*queue.PausedError](err); ok {
 		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
 		failed.Err = errPaused
+		failed.again = &again{paused.Age, paused.Left}
 	}
 	return failed
 }
@@ -122,6 +130,8 @@ func meaning(op string, who Identity, version string, failed *looker.Error) *Cal
 	}
 	status := failed.Status
 	switch {
+	case failed.NoAnswer && permanent(failed.Err) != nil:
+		e.Err = fmt.Errorf("%w: %w: %w", errNoAnswer, permanent(failed.Err), failed.Err)
 	case failed.NoAnswer:
 		const check = "%w: check that the base URL is right and reachable: %w"
 		e.Err = fmt.Errorf(check, errNoAnswer, failed.Err)
@@ -138,10 +148,35 @@ func meaning(op string, who Identity, version string, failed *looker.Error) *Cal
 	case op == opLoginUser && status == http.StatusNotFound:
 		e.Err = ErrUserNotFound
 	}
-	if version != apiVersion && op != opLogout && !e.temporary() {
+	if version != apiVersion && op != opLogout && !e.temporary() && !failed.NoAnswer {
 		e.Err = &versionError{version, e.Err}
 	}
 	return e
+}
+
+// permanent returns why a call without an answer will have none the next time either; nil if it
+// may.
+func permanent(err error) error {
+	if host, ok := errors.AsType[*net.DNSError](err); ok && host.IsNotFound {
+		return errNoHost
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok &&
+		invalid.Reason == x509.Expired {
+		return errOutOfDate
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return errOtherHost
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errUntrusted
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return errUntrusted
+	}
+	if _, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		return errUntrusted
+	}
+	return nil
 }
 
 // apiVersion is the only version of Looker's API since 23.18.

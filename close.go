@@ -47,7 +47,7 @@ func (l *lifecycle) close(ctx context.Context) error {
 		l.closeErr = fmt.Errorf("lookerauth: close: %w", err)
 	}
 	close(l.closed)
-	l.events.closed(context.WithoutCancel(ctx), users, failed)
+	l.events.closed(context.WithoutCancel(ctx), users, failed, wallTime(l.clock))
 	return l.closeErr
 }
 

@@ -43,20 +43,42 @@
 // stable; each message begins with "lookerauth: ". Production can run at Info without noise.
 // identity is what [Identity.String] returns.
 //
-//	DEBUG  logged in                    identity, life
-//	DEBUG  token refreshed              identity, life  in the background: no caller waited
-//	DEBUG  token taken from the store   identity
-//	WARN   login failed                 identity, error, hold_down   no other is tried until then
-//	INFO   token rejected               identity        by a 401, or by Invalidate
-//	DEBUG  request replayed             identity        with the token that replaced it
-//	DEBUG  user evicted                 identity        MaxUsers others were used more recently
-//	DEBUG  token discarded              identity        by Logout, Close or AfterLogin
-//	DEBUG  logged out                   identity
-//	WARN   logout failed                identity, error
-//	WARN   store failed                 error           it is left alone for a while
+//	DEBUG  logged in                        identity, life
+//	DEBUG  token refreshed                  identity, life   in the background: no caller waited
+//	DEBUG  token taken from the store       identity
+//	ERROR  login failed                     identity, op, status, reason, error, hold_down, count
+//	WARN   login failed                     identity, op, status, reason, error, hold_down, count
+//	DEBUG  login failed                     identity, op, status, reason, error, hold_down
+//	INFO   logins work again                op, reason, lasted, count
+//	WARN   logins paused                    pause, count     all of them, as Looker answered 429
+//	INFO   token rejected                   identity, by, count
+//	DEBUG  token rejected                   identity, by
+//	DEBUG  request replayed                 identity         with the token that replaced it
+//	DEBUG  user evicted                     identity, count  MaxUsers others were used since
+//	DEBUG  user evicted                     identity
+//	DEBUG  token discarded                  identity         by Logout, Close or AfterLogin
+//	DEBUG  logged out                       identity
+//	WARN   logout failed                    identity, op, status, reason, error, count
+//	DEBUG  logout failed                    identity, op, status, reason, error
+//	WARN   store failed                     op, limit, error, left_alone
 //	INFO   store works again
-//	WARN   stored value does not open   error           only the first one
-//	INFO   closed                       users, failed   of how many identities a logout failed
+//	WARN   stored value does not open       error, count     another key: see StoreKeys
+//	WARN   stored token is from the future  ahead, count     some process's clock is wrong
+//	INFO   closed                           users, failed    of how many a logout failed
+//
+// A line about what may happen to many at once comes at once for the first, then no more than once
+// a minute (once an hour for what is in the Store). Its count is how many there were since the line
+// before, and it names one of them; those at Debug come one by one in between. [Cache.Close] has
+// what is left told.
+//
+// Logins fail for a cause: an operation (op: login or login_user) and a reason, which is a field of
+// [LoginFailures]: refused, not_found, rate_limited, unavailable or other. A cause is general if it
+// is the service account's, or if two users met it with no granted login in between; not_found
+// never is. "login failed" is at Error if its cause is general and callers got the error, else at
+// Warn. No other try is made for hold_down. Logins "work again" once one was granted and the cause
+// was not met for a minute; its count is those that no line told of. status is 0 if nothing
+// answered. A token is rejected by a request, by a login (the service account's, in login_user), or
+// by invalidate. While the Store is left alone, logins go on without it.
 //
 // # Guarantees
 //

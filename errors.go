@@ -16,7 +16,8 @@ import (
 var (
 	// ErrBadAPIKey: login refused the API key. Looker answers 404 to a wrong key, not 401.
 	ErrBadAPIKey = errors.New("the API key was refused: " +
-		"check the client id and the client secret, and that they are not swapped")
+		"check the client id and the client secret, that they are not swapped, " +
+		"that the key was not rotated, and that its user is not disabled")
 
 	// ErrForbidden: login_user refused, because the service account may not act as this user.
 	ErrForbidden = errors.New("the service account may not act as this user: " +
@@ -67,7 +68,12 @@ type CallError struct {
 	Message    string        // Looker's own, shortened and scrubbed of secrets; "" if none
 	RetryAfter time.Duration // from a 429 or a 5xx; 0 if Looker did not say
 	Err        error         // the cause, which errors.Is and errors.As see; may be nil
+
+	again *again // what came of an earlier call; nil if it is this one's
 }
+
+// again says of an answer to an earlier call how old it is, and when the next call may be made.
+type again struct{ age, left time.Duration }
 
 // The values of CallError.Op.
 const (
@@ -97,13 +103,46 @@ func (e *CallError) Error() string {
 	if e.Message != "" {
 		fmt.Fprintf(&b, " (%s)", printable(e.Message))
 	}
-	if e.RetryAfter > 0 {
+	if e.RetryAfter > 0 && e.again == nil {
 		fmt.Fprintf(&b, ", retry after %v", e.RetryAfter)
 	}
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
+	if e.again != nil {
+		came := "answered"
+		if e.StatusCode == 0 {
+			came = "failed"
+		}
+		const format = " (%s %s ago; next try in %s)"
+		fmt.Fprintf(&b, format, came, seconds(e.again.age), seconds(e.again.left+tenth-1))
+	}
 	return b.String()
+}
+
+const tenth = time.Second / 10
+
+// seconds writes a duration with one digit behind the point, or none if that is 0. It cuts off what
+// is less.
+func seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Truncate(tenth).Seconds(), 'f', -1, 64) + " s"
+}
+
+// refusedAgain is the error of an earlier call, so long ago, for whoever is refused because of it.
+func refusedAgain(err error, age, left time.Duration) error {
+	failed, ok := err.(*CallError)
+	if !ok {
+		return err
+	}
+	refused := *failed
+	if refused.again != nil { // it was an old one then
+		age += refused.again.age
+	}
+	if refused.StatusCode == http.StatusTooManyRequests { // everybody is
+		left = max(left, refused.RetryAfter-age)
+	}
+	refused.again = &again{age, left}
+	return &refused
 }
 
 // Unwrap returns the cause.
@@ -140,8 +179,9 @@ func (e *CallError) holdDown() time.Duration {
 // temporary reports whether the same call may well succeed in a moment: nothing answered, or
 // Looker is overloaded.
 func (e *CallError) temporary() bool {
+	_, isPermanent := errors.AsType[permanentError](e.Err)
 	return e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests ||
-		errors.Is(e.Err, errNoAnswer)
+		errors.Is(e.Err, errNoAnswer) && !isPermanent
 }
 
 // isRejection reports whether a call of who failed because Looker rejected the token that it came
@@ -158,6 +198,20 @@ var errActsAsOther = errors.New("lookerauth: the base of this Transport puts a t
 
 // errNoAnswer marks a call that was sent and got no complete answer.
 var errNoAnswer = errors.New("no answer")
+
+// permanentError says why there was no answer, and will be none until somebody changes something.
+type permanentError string
+
+func (e permanentError) Error() string { return string(e) }
+
+const (
+	errNoHost    permanentError = "there is no such host: check the base URL"
+	errOutOfDate permanentError = "the server's certificate is out of date, or not valid yet: " +
+		"renew it, or set the clock of this machine"
+	errOtherHost permanentError = "the server's certificate is another host's: check the base URL"
+	errUntrusted permanentError = "the server's certificate is not trusted: " +
+		"add who issued it to the certificates that this machine or Config.Transport trusts"
+)
 
 // asCallError returns err as it is if it is a *CallError, and wrapped in one if it comes from
 // code of the user's that broke.

@@ -44,7 +44,8 @@ func TestMistakesAreExplained(t *testing.T) {
 
 		{"id and secret swapped", swapKey, "789",
 			`login: looker answered 404 ("Not found"): the API key was refused: ` +
-				"check the client id and the client secret, and that they are not swapped"},
+				"check the client id and the client secret, that they are not swapped, " +
+				"that the key was not rotated, and that its user is not disabled"},
 		{"the web port", withTransport(webPort(404)), "789",
 			"login: looker answered 404: " + checkTheBaseURL},
 		{"a proxy's page", withTransport(webPort(200)), "789",

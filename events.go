@@ -2,248 +2,161 @@ package lookerauth
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/lookerauth/lookerauth/internal/guard"
+	"github.com/lookerauth/lookerauth/internal/digest"
 )
 
-// Stats says what a [Cache] holds now, and counts what it did since it was made. It is comparable.
-// A caller who is refused at once, by a hold-down or during a pause, is no login; nor is one that
-// failed once Logout or Close had discarded its result.
-type Stats struct {
-	Users          int    // users whose token is kept, usable or not
-	LoginsInFlight int    // logins that have one of the Config.MaxConcurrentLogins slots now
-	LoginsQueued   int    // logins that wait for a slot now, or for the end of a pause
-	Logins         uint64 // granted logins, in all
-
-	ServiceAccount LoginStats // of login
-	UserLogins     LoginStats // of login_user
-
-	LoginTime   time.Duration // of all logins, failed ones too, each from its turn to its end
-	Joins       uint64        // callers who got the result of a login under way when they came
-	Rejections  uint64        // tokens invalidated: by a 401, or by TokenSource.Invalidate
-	Replays     uint64        // requests sent a second time after a 401
-	Evictions   uint64        // users pushed out by more recent ones
-	Logouts     uint64        // tokens logged out at Looker
-	StoreHits   uint64        // tokens taken from the Store, each of which saved a login
-	StoreErrors uint64        // operations of the Store that failed or took too long
-}
-
-// LoginStats counts logins. A login is in the background if it was begun to replace an aging token,
-// and no caller waited for it in the end. A user's login that waits for the service account's is a
-// caller of that.
-type LoginStats struct {
-	Granted       uint64        // for callers who waited; AfterLogin succeeded, too
-	Refreshed     uint64        // likewise, in the background
-	Failed        LoginFailures // for callers who waited; after all their tries
-	RefreshFailed LoginFailures // in the background; the old token may be usable yet
-}
-
-// LoginFailures counts failed logins by the reason of their last try.
-type LoginFailures struct {
-	Refused     uint64 // Looker said no to the API key, or to acting as the user: any other 4xx
-	NotFound    uint64 // Looker knows no such user: ErrUserNotFound
-	RateLimited uint64 // Looker answered 429
-	Unavailable uint64 // no answer, none in time, or a 5xx, whoever sent that
-	Other       uint64 // not Looker's answer; a function in the Config failed; a panic
-}
-
-// events counts what happens, and logs it: one method for each. It is safe for concurrent use.
+// events counts what happens, and logs it: one method for each. What may happen to all users at
+// once is logged when it happens first, then once a minute, with the number. It is safe for
+// concurrent use. A time that it gets is the wall clock's.
 type events struct {
-	logger *slog.Logger // nil: nothing is logged
+	logger
+	counts
+	causes causes
 
-	serviceAccount, userLogins loginCounts
-	loginTime                  atomic.Int64 // nanoseconds
-
-	joins, rejections, replays, evictions atomic.Uint64
-	logouts, storeHits, storeErrors       atomic.Uint64
+	// Of which nobody has been told yet.
+	rejected       map[rejecter]*digest.Digest[Identity]
+	evictedUsers   *digest.Digest[Identity]
+	unendedTokens  *digest.Digest[*CallError]
+	pauses         *digest.Digest[time.Duration]
+	unopenedValues *digest.Digest[error]
+	tokensAhead    *digest.Digest[time.Duration]
 }
 
-// loginCounts is a LoginStats that is being counted, and failureCounts a LoginFailures.
-type loginCounts struct {
-	granted, refreshed    atomic.Uint64
-	failed, refreshFailed failureCounts
-}
+// rejecter says how a token was rejected: it is the attribute "by" of an event.
+type rejecter string
 
-type failureCounts struct {
-	refused, notFound, rateLimited, unavailable, other atomic.Uint64
-}
+const (
+	byRequest    rejecter = "request"    // through a Transport, which Looker answered 401
+	byLogin      rejecter = "login"      // of a user, with the service account's token
+	byInvalidate rejecter = "invalidate" // TokenSource.Invalidate
+)
 
-func (c *loginCounts) stats() LoginStats {
-	return LoginStats{
-		Granted:       c.granted.Load(),
-		Refreshed:     c.refreshed.Load(),
-		Failed:        c.failed.stats(),
-		RefreshFailed: c.refreshFailed.stats(),
+// storePace is how long after a log line about what is in the Store the next one of its kind comes.
+const storePace = time.Hour
+
+func newEvents(logs *slog.Logger) *events {
+	return &events{
+		logger: logger{logs},
+		rejected: map[rejecter]*digest.Digest[Identity]{
+			byRequest:    digest.New[Identity](linePace),
+			byLogin:      digest.New[Identity](linePace),
+			byInvalidate: digest.New[Identity](linePace),
+		},
+		evictedUsers:   digest.New[Identity](linePace),
+		unendedTokens:  digest.New[*CallError](linePace),
+		pauses:         digest.New[time.Duration](linePace),
+		unopenedValues: digest.New[error](storePace),
+		tokensAhead:    digest.New[time.Duration](storePace),
 	}
-}
-
-func (c *failureCounts) stats() LoginFailures {
-	return LoginFailures{
-		Refused:     c.refused.Load(),
-		NotFound:    c.notFound.Load(),
-		RateLimited: c.rateLimited.Load(),
-		Unavailable: c.unavailable.Load(),
-		Other:       c.other.Load(),
-	}
-}
-
-// of returns the count of this failure's reason.
-func (c *failureCounts) of(failed *CallError) *atomic.Uint64 {
-	_, isUsers := failed.Err.(*userError) // whatever it wraps
-	switch status := failed.StatusCode; {
-	case isUsers:
-		return &c.other
-	case status == http.StatusTooManyRequests:
-		return &c.rateLimited
-	case failed.temporary() || failed.Timeout():
-		return &c.unavailable
-	case status < 400 || errors.Is(failed.Err, ErrNotLooker):
-		return &c.other
-	case errors.Is(failed.Err, ErrUserNotFound):
-		return &c.notFound
-	}
-	return &c.refused
-}
-
-// stats returns the counts.
-func (e *events) stats() Stats {
-	service, users := e.serviceAccount.stats(), e.userLogins.stats()
-	return Stats{
-		Logins:         service.Granted + service.Refreshed + users.Granted + users.Refreshed,
-		ServiceAccount: service,
-		UserLogins:     users,
-		LoginTime:      time.Duration(e.loginTime.Load()),
-		Joins:          e.joins.Load(),
-		Rejections:     e.rejections.Load(),
-		Replays:        e.replays.Load(),
-		Evictions:      e.evictions.Load(),
-		Logouts:        e.logouts.Load(),
-		StoreHits:      e.storeHits.Load(),
-		StoreErrors:    e.storeErrors.Load(),
-	}
-}
-
-// log writes an event to the user's Logger, in the caller's goroutine, unless ctx has it held back.
-// Otherwise no lock may be held. A panic in the Logger stays there. The documentation of the
-// package lists all events.
-func (e *events) log(ctx context.Context, level slog.Level, event string, attrs ...slog.Attr) {
-	if e.logger == nil {
-		return
-	}
-	record := slog.NewRecord(time.Now(), level, "lookerauth: "+event, 0)
-	record.AddAttrs(attrs...)
-	e.write(ctx, record)
-}
-
-func (e *events) write(ctx context.Context, record slog.Record) {
-	if held, ok := ctx.Value(heldKey{e}).(*heldRecords); ok && held.add(record) {
-		return
-	}
-	guard.Recover(func() {
-		if e.logger.Enabled(ctx, record.Level) {
-			_ = e.logger.Handler().Handle(ctx, record)
-		}
-	})
-}
-
-// heldRecords are the events of a job for which callers wait. They have to get its result first, as
-// a Logger may call back, and then waits for that result, too.
-type heldRecords struct {
-	mu       sync.Mutex // guards what is below
-	records  []slog.Record
-	released bool
-}
-
-// heldKey is the context key of what is held back of one Cache's events.
-type heldKey struct{ events *events }
-
-// hold returns a context whose events are held back until release is called. They then go where
-// those of ctx go, with the time at which they happened.
-func (e *events) hold(ctx context.Context) (_ context.Context, release func()) {
-	if e.logger == nil {
-		return ctx, func() {}
-	}
-	held := &heldRecords{}
-	return context.WithValue(ctx, heldKey{e}, held), func() {
-		for _, record := range held.release() {
-			e.write(ctx, record)
-		}
-	}
-}
-
-// add reports whether the event is held back.
-func (h *heldRecords) add(record slog.Record) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.released {
-		h.records = append(h.records, record)
-	}
-	return !h.released
-}
-
-func (h *heldRecords) release() []slog.Record {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.released = true
-	return h.records
 }
 
 func whose(who Identity) slog.Attr { return slog.Any("identity", who) }
 func because(err error) slog.Attr  { return slog.Any("error", err) }
 
-// counts counts the time that a login took, and returns where its end is counted.
-func (e *events) counts(who Identity, took time.Duration) *loginCounts {
-	e.loginTime.Add(int64(took))
-	if who.isUser() {
-		return &e.userLogins
+// granted is a login. If nobody waited for it, it was in the background.
+func (e *events) granted(
+	ctx context.Context, who Identity, waited bool, life, took time.Duration, now time.Time,
+) {
+	counts, event := e.logins(who, took), "logged in"
+	if waited {
+		counts.granted.Add(1)
+	} else {
+		counts.refreshed.Add(1)
+		event = "token refreshed"
 	}
-	return &e.serviceAccount
+	e.log(ctx, slog.LevelDebug, event, whose(who), slog.Duration("life", life))
+	e.succeeded(ctx, who, now)
 }
 
-// loggedIn is a login for which somebody waited.
-func (e *events) loggedIn(ctx context.Context, who Identity, life, took time.Duration) {
-	e.counts(who, took).granted.Add(1)
-	e.log(ctx, slog.LevelDebug, "logged in", whose(who), slog.Duration("life", life))
-}
-
-// refreshed is a login in the background, for which nobody waited.
-func (e *events) refreshed(ctx context.Context, who Identity, life, took time.Duration) {
-	e.counts(who, took).refreshed.Add(1)
-	e.log(ctx, slog.LevelDebug, "token refreshed", whose(who), slog.Duration("life", life))
-}
-
-func (e *events) takenFromStore(ctx context.Context, who Identity) {
+// takenFromStore is a login of another process, which Looker has granted as it would this one's.
+func (e *events) takenFromStore(ctx context.Context, who Identity, now time.Time) {
 	e.storeHits.Add(1)
 	e.log(ctx, slog.LevelDebug, "token taken from the store", whose(who))
+	e.succeeded(ctx, who, now)
+}
+
+func (e *events) succeeded(ctx context.Context, who Identity, now time.Time) {
+	e.causes.succeed(loginOp(who), now)
+	e.end(ctx, now)
+}
+
+// end tells what is over.
+func (e *events) end(ctx context.Context, now time.Time) {
+	for _, is := range e.causes.end(now) {
+		_, n := is.lines.Rest()
+		e.log(ctx, slog.LevelInfo, "logins work again",
+			slog.String("op", is.op), slog.String("reason", is.reason.String()),
+			slog.Duration("lasted", max(is.last.Sub(is.since), 0)), slog.Int("count", n))
+	}
 }
 
 // loginFailed is a login that may not be tried again before holdDown has passed. failed is what
 // went wrong with it, and err what callers get.
 func (e *events) loginFailed(
 	ctx context.Context, failed *CallError, err error, waited bool, holdDown, took time.Duration,
+	now time.Time,
 ) {
-	counts := e.counts(failed.Identity, took)
+	counts := e.logins(failed.Identity, took)
 	failures := &counts.refreshFailed
 	if waited {
 		failures = &counts.failed
 	}
-	failures.of(failed).Add(1)
-	e.log(ctx, slog.LevelWarn, "login failed",
-		whose(failed.Identity), because(err), slog.Duration("hold_down", holdDown))
+	failures[reasonOf(failed)].Add(1)
+	e.end(ctx, now)
+	e.logFailure(ctx, e.causes.meet(failure{failed, err, waited, holdDown}, now))
+}
+
+// loginPaused is a login that was not begun because of a pause, which is everybody's. It is met as
+// often as somebody asks, and counted as no login.
+func (e *events) loginPaused(
+	ctx context.Context, failed *CallError, err error, waited bool, now time.Time,
+) {
+	e.end(ctx, now)
+	line := e.causes.meet(failure{failed, err, waited, failed.RetryAfter}, now)
+	if line.n > 0 {
+		e.logFailure(ctx, line)
+	}
+}
+
+func (e *events) logFailure(ctx context.Context, l line) {
+	level := slog.LevelWarn
+	if l.serious {
+		level = slog.LevelError
+	}
+	e.tell(ctx, level, "login failed", l.n,
+		append(about(l.failed, l.err), slog.Duration("hold_down", l.holdDown))...)
+}
+
+// about says of which call an event tells, and how it failed.
+func about(failed *CallError, err error) []slog.Attr {
+	return []slog.Attr{
+		whose(failed.Identity), slog.String("op", failed.Op),
+		slog.Int("status", failed.StatusCode),
+		slog.String("reason", reasonOf(failed).String()), because(err),
+	}
+}
+
+// paused is a pause of all logins, of this length.
+func (e *events) paused(ctx context.Context, d time.Duration, now time.Time) {
+	if n := e.pauses.Add(d, now); n > 0 {
+		e.tell(ctx, slog.LevelWarn, "logins paused", n, slog.Duration("pause", d))
+	}
 }
 
 // joined is a caller who has waited for a login that another one had started.
 func (e *events) joined() { e.joins.Add(1) }
 
-func (e *events) invalidated(ctx context.Context, who Identity) {
+func (e *events) invalidated(ctx context.Context, who Identity, by rejecter, now time.Time) {
 	e.rejections.Add(1)
-	e.log(ctx, slog.LevelInfo, "token rejected", whose(who))
+	e.logInvalidated(ctx, who, by, e.rejected[by].Add(who, now))
+}
+
+func (e *events) logInvalidated(ctx context.Context, who Identity, by rejecter, n int) {
+	attrs := []slog.Attr{whose(who), slog.String("by", string(by))}
+	e.tell(ctx, slog.LevelInfo, "token rejected", n, attrs...)
 }
 
 func (e *events) replayed(ctx context.Context, who Identity) {
@@ -251,9 +164,17 @@ func (e *events) replayed(ctx context.Context, who Identity) {
 	e.log(ctx, slog.LevelDebug, "request replayed", whose(who))
 }
 
-func (e *events) evicted(ctx context.Context, who Identity) {
+// evicted is a user who was pushed out. usable says whether the token could still be used.
+func (e *events) evicted(ctx context.Context, who Identity, usable bool, now time.Time) {
 	e.evictions.Add(1)
-	e.log(ctx, slog.LevelDebug, "user evicted", whose(who))
+	if usable {
+		e.liveEvictions.Add(1)
+	}
+	e.logEvicted(ctx, who, e.evictedUsers.Add(who, now))
+}
+
+func (e *events) logEvicted(ctx context.Context, who Identity, n int) {
+	e.tell(ctx, slog.LevelDebug, "user evicted", n, whose(who))
 }
 
 func (e *events) discarded(ctx context.Context, who Identity) {
@@ -265,15 +186,25 @@ func (e *events) loggedOut(ctx context.Context, who Identity) {
 	e.log(ctx, slog.LevelDebug, "logged out", whose(who))
 }
 
-func (e *events) logoutFailed(ctx context.Context, who Identity, err error) {
-	e.log(ctx, slog.LevelWarn, "logout failed", whose(who), because(err))
+func (e *events) logoutFailed(ctx context.Context, failed *CallError, now time.Time) {
+	e.failedLogouts.Add(1)
+	e.logLogoutFailed(ctx, failed, e.unendedTokens.Add(failed, now))
 }
 
-// storeFailed is an operation of the Store; it is logged if it is the first one of an outage.
-func (e *events) storeFailed(ctx context.Context, err error, first bool) {
+func (e *events) logLogoutFailed(ctx context.Context, failed *CallError, n int) {
+	e.tell(ctx, slog.LevelWarn, "logout failed", n, about(failed, failed)...)
+}
+
+// storeFailed is an operation of the Store that may take as long as limit; the Store is left alone
+// for a while now. It is logged if it is the first one of an outage.
+func (e *events) storeFailed(
+	ctx context.Context, op string, limit, leftAlone time.Duration, err error, first bool,
+) {
 	e.storeErrors.Add(1)
 	if first {
-		e.log(ctx, slog.LevelWarn, "store failed", because(err))
+		e.log(ctx, slog.LevelWarn, "store failed",
+			slog.String("op", op), slog.Duration("limit", limit), because(err),
+			slog.Duration("left_alone", leftAlone))
 	}
 }
 
@@ -281,10 +212,39 @@ func (e *events) storeWorks(ctx context.Context) {
 	e.log(ctx, slog.LevelInfo, "store works again")
 }
 
-func (e *events) unopened(ctx context.Context, err error) {
-	e.log(ctx, slog.LevelWarn, "stored value does not open", because(err))
+// unopened is a value in the Store that does not open, or has no record in it.
+func (e *events) unopened(ctx context.Context, err error, now time.Time) {
+	e.storeUnopened.Add(1)
+	if n := e.unopenedValues.Add(err, now); n > 0 {
+		e.tell(ctx, slog.LevelWarn, "stored value does not open", n, because(err))
+	}
 }
 
-func (e *events) closed(ctx context.Context, users, failed int) {
+// isAhead is a token in the Store whose login lies so far ahead.
+func (e *events) isAhead(ctx context.Context, ahead time.Duration, now time.Time) {
+	e.storeAhead.Add(1)
+	if n := e.tokensAhead.Add(ahead, now); n > 0 {
+		e.tell(ctx, slog.LevelWarn, "stored token is from the future", n,
+			slog.Duration("ahead", ahead))
+	}
+}
+
+// closed is the end, and has those numbers told that no line has.
+func (e *events) closed(ctx context.Context, users, failed int, now time.Time) {
+	e.end(ctx, now)
+	for _, line := range e.causes.rest() {
+		e.logFailure(ctx, line)
+	}
+	for by, d := range e.rejected {
+		if who, n := d.Rest(); n > 0 {
+			e.logInvalidated(ctx, who, by, n)
+		}
+	}
+	if who, n := e.evictedUsers.Rest(); n > 0 {
+		e.logEvicted(ctx, who, n)
+	}
+	if failed, n := e.unendedTokens.Rest(); n > 0 {
+		e.logLogoutFailed(ctx, failed, n)
+	}
 	e.log(ctx, slog.LevelInfo, "closed", slog.Int("users", users), slog.Int("failed", failed))
 }

@@ -45,15 +45,76 @@ var events = []struct {
 				accessToken(t, cache.User("789"))
 			}
 		}},
+	{slog.LevelError, "login failed",
+		map[string]string{
+			"identity": "service_account", "op": "login", "status": "404", "reason": "refused",
+			"error": "the API key was refused", "hold_down": "30s", "count": "1",
+		},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			wrong := newCache(t, looker, withKey(testID, testSecret), log)
+			failsWith(t, wrong.User("789"), lookerauth.ErrBadAPIKey)
+		}},
 	{slog.LevelWarn, "login failed",
-		map[string]string{"identity": "user:789", "error": "Forbidden", "hold_down": "30s"},
+		map[string]string{
+			"identity": "user:789", "op": "login_user", "status": "403", "reason": "refused",
+			"error": "Forbidden", "hold_down": "30s", "count": "1",
+		},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			looker.SetAdmin(false)
 			failsWith(t, newCache(t, looker, log).User("789"), lookerauth.ErrForbidden)
 		}},
-	{slog.LevelInfo, "token rejected", map[string]string{"identity": "user:789"},
+	{slog.LevelDebug, "login failed",
+		map[string]string{
+			"identity": "user:790", "op": "login_user", "status": "403", "reason": "refused",
+			"error": "Forbidden", "hold_down": "30s",
+		},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			looker.SetAdmin(false)
+			cache := newCache(t, looker, log)
+			failsWith(t, cache.User("789"), lookerauth.ErrForbidden)
+			failsWith(t, cache.User("790"), lookerauth.ErrForbidden)
+		}},
+	{slog.LevelInfo, "logins work again",
+		map[string]string{
+			"op": "login_user", "reason": "refused", "lasted": "30s", "count": "1",
+		},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			looker.SetAdmin(false)
+			cache := newCache(t, looker, log)
+			failsWith(t, cache.User("789"), lookerauth.ErrForbidden)
+			time.Sleep(30 * time.Second)
+			failsWith(t, cache.User("790"), lookerauth.ErrForbidden)
+			looker.SetAdmin(true)
+			time.Sleep(time.Minute)
+			accessToken(t, cache.User("790"))
+		}},
+	{slog.LevelWarn, "logins paused", map[string]string{"pause": "2s", "count": "1"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			looker.FailNext(lookertest.OpLoginUser, rateLimited("2"))
+			accessToken(t, newCache(t, looker, log).User("789"))
+		}},
+	{slog.LevelInfo, "token rejected",
+		map[string]string{"identity": "user:789", "by": "invalidate", "count": "1"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			invalidate(t, newCache(t, looker, log).User("789"))
+		}},
+	{slog.LevelInfo, "token rejected",
+		map[string]string{"identity": "service_account", "by": "login", "count": "1"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			cache := newCache(t, looker, log)
+			accessToken(t, cache.ServiceAccount())
+			looker.Revoke(lookertest.ServiceAccountID)
+			accessToken(t, cache.User("789"))
+		}},
+	{slog.LevelDebug, "token rejected",
+		map[string]string{"identity": "user:790", "by": "request"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			cache := newCache(t, looker, log)
+			for _, userID := range []string{"789", "790"} {
+				accessToken(t, cache.User(userID))
+				looker.Revoke(userID)
+				answersAs(t, cache.User(userID).Client(), looker, userID)
+			}
 		}},
 	{slog.LevelDebug, "request replayed", map[string]string{"identity": "user:789"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
@@ -62,9 +123,14 @@ var events = []struct {
 			looker.Revoke("789")
 			answersAs(t, user.Client(), looker, "789")
 		}},
-	{slog.LevelDebug, "user evicted", map[string]string{"identity": "user:" + nthUser(0)},
+	{slog.LevelDebug, "user evicted",
+		map[string]string{"identity": "user:" + nthUser(0), "count": "1"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			useUsers(t, newCache(t, looker, maxUsers(1), log), 2)
+		}},
+	{slog.LevelDebug, "user evicted", map[string]string{"identity": "user:" + nthUser(1)},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			useUsers(t, newCache(t, looker, maxUsers(1), log), 3)
 		}},
 	{slog.LevelDebug, "token discarded", map[string]string{"identity": "service_account"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
@@ -79,14 +145,33 @@ var events = []struct {
 			logOut(t, user)
 		}},
 	{slog.LevelWarn, "logout failed",
-		map[string]string{"identity": "user:789", "error": "Forbidden"},
+		map[string]string{
+			"identity": "user:789", "op": "logout", "status": "403", "reason": "refused",
+			"error": "Forbidden", "count": "1",
+		},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			user := newCache(t, looker, log).User("789")
 			accessToken(t, user)
 			looker.FailNext(lookertest.OpLogout, answered(http.StatusForbidden))
 			callError(t, user.Logout(t.Context()))
 		}},
-	{slog.LevelWarn, "store failed", map[string]string{"error": "connection refused"},
+	{slog.LevelDebug, "logout failed",
+		map[string]string{
+			"identity": "user:790", "op": "logout", "status": "403", "reason": "refused",
+			"error": "Forbidden",
+		},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			cache := newCache(t, looker, log)
+			failing(looker, lookertest.OpLogout, answered(http.StatusForbidden))
+			for _, userID := range []string{"789", "790"} {
+				accessToken(t, cache.User(userID))
+				callError(t, cache.User(userID).Logout(t.Context()))
+			}
+		}},
+	{slog.LevelWarn, "store failed",
+		map[string]string{
+			"op": "swap", "limit": "750ms", "error": "connection refused", "left_alone": "5s",
+		},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			store := newMemoryStore()
 			store.fail(errRefused)
@@ -102,12 +187,21 @@ var events = []struct {
 			time.Sleep(time.Minute)
 			accessToken(t, cache.User("2"))
 		}},
-	{slog.LevelWarn, "stored value does not open", map[string]string{"error": "StoreKeys"},
+	{slog.LevelWarn, "stored value does not open",
+		map[string]string{"error": "StoreKeys", "count": "1"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			store := newMemoryStore()
 			accessToken(t, newCache(t, looker, withStore(store)).User("789"))
 			store.garble()
 			accessToken(t, newCache(t, looker, withStore(store), log).User("789"))
+		}},
+	{slog.LevelWarn, "stored token is from the future",
+		map[string]string{"ahead": "2h0m0s", "count": "1"},
+		func(t *testing.T, looker *lookertest.Server, log option) {
+			store, ahead := withStore(newMemoryStore()), &steppedClock{}
+			ahead.step(2 * time.Hour)
+			accessToken(t, newCache(t, looker, store, withClock(ahead)).ServiceAccount())
+			accessToken(t, newCache(t, looker, store, log).ServiceAccount())
 		}},
 	{slog.LevelInfo, "closed", map[string]string{"users": "2", "failed": "0"},
 		func(t *testing.T, looker *lookertest.Server, log option) {
@@ -225,14 +319,16 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		log.check(t, "DEBUG lookerauth: logged in identity=service_account life=20m0s\n", 1)
 		log.check(t, "DEBUG lookerauth: logged in identity=user:1 life=20m0s\n", 1)
 		log.check(t, "DEBUG lookerauth: logged in identity=user:2 life=20m0s\n", 1)
-		log.check(t, "WARN lookerauth: login failed identity=user:3 error=", 2)
-		log.check(t, " hold_down=1s\n", 1)
+		log.check(t, "WARN lookerauth: login failed identity=user:3 op=login_user ", 2)
+		log.check(t, "DEBUG lookerauth: login failed identity=user:3 op=login_user ", 1)
+		log.check(t, " hold_down=1s count=1\n", 1)
 		log.check(t, " hold_down=2s\n", 1)
+		log.check(t, " hold_down=2s count=1\n", 1)
 		log.check(t, "DEBUG lookerauth: logged out identity=", 2) // of whom, is Looker's choice
 		log.check(t, "WARN lookerauth: logout failed identity=", 1)
 		log.check(t, "INFO lookerauth: closed users=2 failed=1\n", 1)
-		if n := len(log.all()); n != 9 {
-			t.Errorf("%d events, want 9:\n%v", n, &log)
+		if n := len(log.all()); n != 10 {
+			t.Errorf("%d events, want 10:\n%v", n, &log)
 		}
 	})
 }

@@ -128,6 +128,9 @@ func (d *badDay) idealLogin(userID string, clock time.Time) {
 func (d *badDay) note(_ context.Context, event slog.Record) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.isOver {
+		return // Close has those told once more, by their number, that were told one by one
+	}
 	userID := lookertest.ServiceAccountID
 	event.Attrs(func(attr slog.Attr) bool {
 		who, ok := attr.Value.Any().(lookerauth.Identity)
@@ -167,6 +170,14 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 // service account's token that was ended too soon. mu is held.
 func (d *badDay) noteFailure(userID string, event slog.Record) {
 	const recent = 3 * faultTimeout // a login may wait for its turn and a connection
+	paused := false                 // by another login's 429
+	event.Attrs(func(attr slog.Attr) bool {
+		paused = paused || attr.Key == "reason" && attr.Value.String() == "rate_limited"
+		return true
+	})
+	if paused {
+		return
+	}
 	identity, service := d.identity(userID), d.identity(lookertest.ServiceAccountID)
 	if event.Time.Sub(identity.faulted) > recent && event.Time.Sub(service.faulted) > recent &&
 		event.Time.After(d.hanging) && !service.mayWait(event.Time, d.stepped) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/lookerauth/lookerauth/internal/looker"
@@ -38,11 +37,10 @@ type entry struct {
 
 // records are the sealed records of a Store.
 type records struct {
-	store    *boundedStore
-	keys     *seal.Keyring
-	clock    Clock
-	events   *events
-	unopened atomic.Bool // a value that does not open was logged
+	store  *boundedStore
+	keys   *seal.Keyring
+	clock  Clock
+	events *events
 }
 
 func (r *records) get(ctx context.Context, name string) (entry, error) {
@@ -79,9 +77,16 @@ func (r *records) open(ctx context.Context, name string, value []byte) entry {
 	if len(value) == 0 {
 		return entry{}
 	}
+	now := wallTime(r.clock)
 	e, err := r.parse(name, value)
-	if err != nil && !r.unopened.Swap(true) {
-		r.events.unopened(ctx, err)
+	if err != nil {
+		r.events.unopened(ctx, err, now)
+	}
+	if t := e.Token; t != nil && t.Sent.After(now) {
+		if ahead := t.Sent.Sub(now); ahead > tolerance {
+			r.events.isAhead(ctx, ahead, now)
+		}
+		t.Sent = now // the clock of who issued it is ahead, and it is as old as this at least
 	}
 	return entry{e, value}
 }
@@ -105,17 +110,15 @@ func (r *records) parse(name string, value []byte) (rec record, err error) {
 	if !looker.IsAccessToken(t.AccessToken) || t.Life < looker.MinLife || t.Life > looker.MaxLife {
 		return record{}, errors.New("there is no token in it")
 	}
-	if now := wallTime(r.clock); t.Sent.After(now) {
-		t.Sent = now // it was issued by a clock that is ahead, and is as old as this at least
-	}
 	return rec, nil
 }
 
 const (
 	firstPause = 20 * time.Millisecond // between two looks at another's lease; then it doubles
 	lastPause  = 320 * time.Millisecond
-	maxLost    = 3       // swaps that others have won, after which a process goes on alone
-	maxValue   = 8 << 10 // bytes
+	maxLost    = 3           // swaps that others have won, after which a process goes on alone
+	maxValue   = 8 << 10     // bytes
+	tolerance  = time.Second // how far another process's clock may be ahead unnoticed
 )
 
 // claim is a login's way to the lease of its identity's record, or to the token that it finds

@@ -71,8 +71,11 @@ func (l *lifecycle) refresh(who Identity) { l.logins.start(who) }
 
 // refuse holds an identity down after a failed login.
 func (l *lifecycle) refuse(who Identity) error {
-	_, _, err := l.heldDown.Refuse(who, wallTime(l.clock))
-	return err
+	age, left, err := l.heldDown.Refuse(who, wallTime(l.clock))
+	if err == nil {
+		return nil
+	}
+	return refusedAgain(err, age, left)
 }
 
 // begin gives a login its place in the queue. The service account's is the first, as all others
@@ -140,13 +143,10 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 		return o, asCallError(err, loginOp(who), who)
 	}
 	life := new.token.Response().Life
-	switch {
-	case new.stored:
-		l.events.takenFromStore(o.ctx, who)
-	case o.waited.Load():
-		l.events.loggedIn(o.ctx, who, life, o.took)
-	default:
-		l.events.refreshed(o.ctx, who, life, o.took)
+	if new.stored {
+		l.events.takenFromStore(o.ctx, who, o.ended)
+	} else {
+		l.events.granted(o.ctx, who, o.waited.Load(), life, o.took, o.ended)
 	}
 	return o, nil
 }
@@ -166,12 +166,13 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 	switch {
 	case failed == nil, o.refused:
 	case errors.Is(err, errPaused): // there was no call
+		l.events.loginPaused(o.ctx, failed, err, o.waited.Load(), o.ended)
 		if !o.waited.Load() { // each request with its aging token would start another login
 			l.heldDown.Add(who, err, pausedHoldDown, o.ended)
 		}
 	default:
 		holdDown := l.heldDown.Add(who, err, failed.holdDown(), o.ended)
-		l.events.loginFailed(o.ctx, failed, err, o.waited.Load(), holdDown, o.took)
+		l.events.loginFailed(o.ctx, failed, err, o.waited.Load(), holdDown, o.took, o.ended)
 	}
 	return o, err
 }
@@ -189,7 +190,7 @@ func (l *lifecycle) put(who Identity, o *outcome) error {
 	l.heldDown.Remove(who)
 	if left != nil {
 		evicted := Identity{left.Key}
-		l.events.evicted(o.ctx, evicted)
+		l.events.evicted(o.ctx, evicted, left.Usable, o.ended)
 		l.background.Run(func() error { return l.issuer.release(l.ctx, evicted, left.Tokens) })
 	}
 	return nil
@@ -215,14 +216,15 @@ func (l *lifecycle) report(_ context.Context, _ Identity, o *outcome, _ error) {
 // invalidate takes a token out of service if it is the current one.
 func (l *lifecycle) invalidate(ctx context.Context, who Identity, accessToken string) {
 	if l.tokens.Invalidate(who.key, accessToken) {
-		l.events.invalidated(ctx, who)
+		l.events.invalidated(ctx, who, byInvalidate, wallTime(l.clock))
 	}
 }
 
 // reject is invalidate of a token that Looker rejected, unless it is not to blame.
-func (l *lifecycle) reject(ctx context.Context, who Identity, t *token.Token) {
-	if l.tokens.Reject(who.key, t.OAuth().AccessToken, l.clock.Now().UnixNano()) {
-		l.events.invalidated(ctx, who)
+func (l *lifecycle) reject(ctx context.Context, who Identity, t *token.Token, by rejecter) {
+	now := wallTime(l.clock)
+	if l.tokens.Reject(who.key, t.OAuth().AccessToken, now.UnixNano()) {
+		l.events.invalidated(ctx, who, by, now)
 	}
 }
 

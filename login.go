@@ -253,9 +253,9 @@ func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error 
 		return l.logouts.call(ctx, opLogout, who, b.turn, ask)
 	})
 	if err != nil {
-		err = asCallError(err, opLogout, who)
-		l.events.logoutFailed(ctx, who, err)
-		return err
+		failed, _ := errors.AsType[*CallError](asCallError(err, opLogout, who))
+		l.events.logoutFailed(ctx, failed, wallTime(l.clock))
+		return failed
 	}
 	l.events.loggedOut(ctx, who)
 	return nil

@@ -70,6 +70,11 @@ func holders(t *testing.T, looker *lookertest.Server) (all map[string][]any, sec
 	base.quoted, base.echo = nil, strings.Join(secrets, " ")
 	_, err = cache.User("791").Token()
 	all["CallError"] = append(all["CallError"], forms(*callError(t, err))...)
+	_, err = cache.User("792").Token()
+	callError(t, err)
+	health := cache.Health()
+	callError(t, health.Users.Err)
+	all["Health"], all["LoginHealth"] = forms(health), forms(health.Users)
 	base.echo = ""
 	t.Cleanup(func() { _ = cache.Close(t.Context()) })
 	return all, append(secrets, secretKey)

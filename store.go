@@ -78,14 +78,16 @@ func newBoundedStore(
 
 // get is the Store's Get.
 func (s *boundedStore) get(ctx context.Context, name string) ([]byte, error) {
-	return s.call(ctx, func(ctx context.Context) ([]byte, error) { return s.store.Get(ctx, name) })
+	return s.call(ctx, "get", func(ctx context.Context) ([]byte, error) {
+		return s.store.Get(ctx, name)
+	})
 }
 
 // swap is the Store's CompareAndSwap.
 func (s *boundedStore) swap(
 	ctx context.Context, name string, old, next []byte, ttl time.Duration,
 ) ([]byte, error) {
-	return s.call(ctx, func(ctx context.Context) ([]byte, error) {
+	return s.call(ctx, "swap", func(ctx context.Context) ([]byte, error) {
 		return s.store.CompareAndSwap(ctx, name, old, next, ttl)
 	})
 }
@@ -95,7 +97,7 @@ var errStoreTimeout = errors.New("no answer in time")
 
 // call makes one call of the Store, and waits for it until ctx ends, or for as long as it may take.
 func (s *boundedStore) call(
-	ctx context.Context, f func(context.Context) ([]byte, error),
+	ctx context.Context, op string, f func(context.Context) ([]byte, error),
 ) ([]byte, error) {
 	bound, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -106,9 +108,9 @@ func (s *boundedStore) call(
 	})
 	select {
 	case err := <-done:
-		return value, s.observe(ctx, err)
+		return value, s.observe(ctx, op, err)
 	case <-s.clock.After(s.timeout):
-		return nil, s.observe(ctx, errStoreTimeout)
+		return nil, s.observe(ctx, op, errStoreTimeout)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -116,7 +118,7 @@ func (s *boundedStore) call(
 
 // observe counts an error, has the Store left alone for a while, and logs the first one of an
 // outage and its end. It returns err.
-func (s *boundedStore) observe(ctx context.Context, err error) error {
+func (s *boundedStore) observe(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return err // it was cut short, which says nothing of the Store
 	}
@@ -134,7 +136,7 @@ func (s *boundedStore) observe(ctx context.Context, err error) error {
 
 	switch {
 	case err != nil:
-		s.events.storeFailed(ctx, err, !wasFailing)
+		s.events.storeFailed(ctx, op, s.timeout, storeRest, err, !wasFailing)
 	case wasFailing && !isFailing:
 		s.events.storeWorks(ctx)
 	}

@@ -97,7 +97,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	// Store may be as dead as the token before.
 	replays := 0
 	for ; wasRejected(resp, err); replays++ {
-		t.cache.reject(req.Context(), slot, tok)
+		t.cache.reject(req.Context(), slot, tok, byRequest)
 		// A token that is still served is not to blame.
 		if replays == maxReplays || !tok.Retired() || !bodies.HaveNext() {
 			return resp, nil

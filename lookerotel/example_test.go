@@ -48,8 +48,10 @@ func ExampleRegister() {
 	printMetrics(ctx, reader)
 	// Output:
 	// lookerauth.users 2
+	// lookerauth.max_users 10000
 	// lookerauth.logins 1 lookerauth.identity=service_account,lookerauth.trigger=caller
 	// lookerauth.logins 2 lookerauth.identity=user,lookerauth.trigger=caller
+	// lookerauth.waits_served 2
 }
 
 func ExampleWithAttributes() {

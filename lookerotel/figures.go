@@ -19,6 +19,9 @@ var figures = []figure{
 	{gauge, "lookerauth.users", "{user}",
 		"Users whose token is kept.",
 		only(func(s stats) uint64 { return uint64(s.Users) })},
+	{gauge, "lookerauth.max_users", "{user}",
+		"Users whose token can be kept at once.",
+		only(func(s stats) uint64 { return uint64(s.MaxUsers) })},
 	{gauge, "lookerauth.logins_in_flight", "{login}",
 		"Logins that have one of the slots now.",
 		only(func(s stats) uint64 { return uint64(s.LoginsInFlight) })},
@@ -31,6 +34,15 @@ var figures = []figure{
 	{seconds, "lookerauth.login_time", "s",
 		"Time of all logins together, each from its turn to its end.",
 		only(func(s stats) uint64 { return uint64(s.LoginTime) })},
+	{counter, "lookerauth.waits_served", "{caller}",
+		"Callers who had to wait for a login, and got its token.",
+		only(func(s stats) uint64 { return s.WaitsServed })},
+	{counter, "lookerauth.waits_failed", "{caller}",
+		"Callers who got the error of a login.",
+		only(func(s stats) uint64 { return s.WaitsFailed })},
+	{counter, "lookerauth.waits_left", "{caller}",
+		"Callers whose context ended while they waited for a login.",
+		only(func(s stats) uint64 { return s.WaitsLeft })},
 	{counter, "lookerauth.joins", "{caller}",
 		"Callers who got the result of a login under way when they came.",
 		only(func(s stats) uint64 { return s.Joins })},
@@ -43,15 +55,30 @@ var figures = []figure{
 	{counter, "lookerauth.evictions", "{user}",
 		"Users pushed out by more recent ones.",
 		only(func(s stats) uint64 { return s.Evictions })},
+	{counter, "lookerauth.live_evictions", "{user}",
+		"Users pushed out whose token could still be used.",
+		only(func(s stats) uint64 { return s.LiveEvictions })},
 	{counter, "lookerauth.logouts", "{token}",
 		"Tokens revoked at Looker.",
 		only(func(s stats) uint64 { return s.Logouts })},
+	{counter, "lookerauth.failed_logouts", "{token}",
+		"Tokens that could not be revoked at Looker.",
+		only(func(s stats) uint64 { return s.FailedLogouts })},
 	{counter, "lookerauth.store_hits", "{token}",
 		"Tokens taken from the Store.",
 		only(func(s stats) uint64 { return s.StoreHits })},
 	{counter, "lookerauth.store_errors", "{operation}",
 		"Operations of the Store that failed.",
 		only(func(s stats) uint64 { return s.StoreErrors })},
+	{counter, "lookerauth.store_unopened", "{value}",
+		"Values from the Store that did not open.",
+		only(func(s stats) uint64 { return s.StoreUnopened })},
+	{counter, "lookerauth.store_ahead", "{token}",
+		"Tokens from the Store whose login lies in the future.",
+		only(func(s stats) uint64 { return s.StoreAhead })},
+	{gauge, "lookerauth.store_left_alone", "1",
+		"Whether the Store is left alone, as it has just failed.",
+		only(func(s stats) uint64 { return bit(s.StoreLeftAlone) })},
 }
 
 // figure is a metric.
@@ -67,6 +94,14 @@ type figure struct {
 type value struct {
 	attributes []attribute.KeyValue
 	of         func(stats) uint64
+}
+
+// bit is 1 for true.
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // only is the value of a metric that has no other.

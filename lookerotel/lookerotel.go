@@ -7,17 +7,26 @@
 // gauge:
 //
 //	lookerauth.users             {user}       gauge
+//	lookerauth.max_users         {user}       gauge
 //	lookerauth.logins_in_flight  {login}      gauge
 //	lookerauth.logins_queued     {login}      gauge
 //	lookerauth.logins            {login}      counter
 //	lookerauth.login_time        s            counter
+//	lookerauth.waits_served      {caller}     counter
+//	lookerauth.waits_failed      {caller}     counter
+//	lookerauth.waits_left        {caller}     counter
 //	lookerauth.joins             {caller}     counter
 //	lookerauth.rejections        {token}      counter
 //	lookerauth.replays           {request}    counter
 //	lookerauth.evictions         {user}       counter
+//	lookerauth.live_evictions    {user}       counter
 //	lookerauth.logouts           {token}      counter
+//	lookerauth.failed_logouts    {token}      counter
 //	lookerauth.store_hits        {token}      counter
 //	lookerauth.store_errors      {operation}  counter
+//	lookerauth.store_unopened    {value}      counter
+//	lookerauth.store_ahead       {token}      counter
+//	lookerauth.store_left_alone  1            gauge
 //
 // lookerauth.logins counts failed logins, too: all that [lookerauth.LoginStats] does. These
 // attributes tell its values apart:

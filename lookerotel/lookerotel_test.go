@@ -141,6 +141,11 @@ func setFields(s reflect.Value, path string, values map[string]uint64) {
 			setFields(field, name+".", values)
 			continue
 		}
+		if field.Kind() == reflect.Bool {
+			values[name] = 1
+			field.SetBool(true)
+			continue
+		}
 		values[name] = uint64(len(values) + 100)
 		field.Set(reflect.ValueOf(values[name]).Convert(field.Type()))
 	}

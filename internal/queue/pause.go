@@ -12,21 +12,23 @@ const MaxPause = 5 * time.Minute
 
 // Pause lets nobody get a slot for d, or for [MaxPause] if that is less. Slots that are held stay
 // so. It does not end a longer pause. When the pause has ended, one turn gets a slot; if that is
-// given up, and no other pause has begun meanwhile, the others follow.
+// given up, and no other pause has begun meanwhile, the others follow. Pause returns how long the
+// pause is that begins; 0 if none does.
 //
 // Whoever waits, and has less time than the pause takes, fails with a [*PausedError].
-func (q *Queue) Pause(d time.Duration) {
+func (q *Queue) Pause(d time.Duration) time.Duration {
 	d = min(d, MaxPause)
 	now := q.lock()
 	defer q.mu.Unlock()
 	if d <= q.pausedFor(now) {
-		return
+		return 0
 	}
 	q.pauses.Add(1)
 	q.since, q.pause = now.Round(0), d
 	q.unproven, q.probe = true, nil
 	q.refuse(now)
 	q.dispatch(now)
+	return d
 }
 
 // pausedFor returns how long the pause takes yet; 0 if there is none. A pause that begins in the
@@ -42,7 +44,7 @@ func (q *Queue) pausedFor(now time.Time) time.Duration {
 
 // refuse fails whoever waits and has less time than the pause, which begins, takes. mu is held.
 func (q *Queue) refuse(now time.Time) {
-	err := &PausedError{q.pause}
+	err := &PausedError{Left: q.pause}
 	q.waiting = slices.DeleteFunc(q.waiting, func(t *Turn) bool {
 		if q.pause <= t.left(now) {
 			return false
@@ -59,6 +61,7 @@ func (q *Queue) refuse(now time.Time) {
 
 // PausedError says that a pause lasts longer than a [Turn] may wait.
 type PausedError struct {
+	Age  time.Duration // how long ago the pause began
 	Left time.Duration // of the pause
 }
 

@@ -201,7 +201,7 @@ func (t *Turn) join() (held bool, left time.Duration, err error) {
 	}
 	if t.state == idle {
 		if left := q.pausedFor(now); left > t.left(now) {
-			return false, 0, &PausedError{left}
+			return false, 0, &PausedError{now.Sub(q.since), left}
 		}
 		t.state = waiting
 		heap.Push(&q.waiting, t)

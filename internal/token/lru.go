@@ -29,6 +29,7 @@ type Left struct {
 	Key    Key
 	Tokens []*Token // the identity's token, and those before it that Looker may still accept
 	Why    Cause
+	Usable bool // the identity's token could still be served
 }
 
 // Cause is why an identity left an LRU.
@@ -48,6 +49,9 @@ func NewLRU(size int, refreshBefore time.Duration) *LRU {
 	}
 	return &LRU{refreshBefore: refreshBefore, size: size, tokens: newIndex(), order: order}
 }
+
+// Size returns for how many users there is room.
+func (l *LRU) Size() int { return l.size }
 
 // Len returns how many users have a token, usable or not.
 func (l *LRU) Len() int {
@@ -101,6 +105,18 @@ func (l *LRU) Last(key Key) *Token {
 		l.touch(t)
 	}
 	return t
+}
+
+// UsableFor returns for how long the identity's token may be served yet; 0 if there is none that
+// may. It counts as no use of it.
+func (l *LRU) UsableFor(key Key, now int64) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tokens.get(key)
+	if t == nil || t.state != current || t.Expired(now) {
+		return 0
+	}
+	return min(time.Duration(t.UsableUntil()-now), usable(t.life()))
 }
 
 // touch moves t to the front. mu is held.
@@ -163,7 +179,8 @@ func (l *LRU) evict(now int64) *Left {
 func (l *LRU) takeOut(t *Token, why Cause, now int64) *Left {
 	l.order.Remove(t)
 	l.tokens.remove(t)
-	left := &Left{t.Key(), t.history.aliveWith(t, now), why}
+	usable := t.state == current && !t.Expired(now)
+	left := &Left{t.Key(), t.history.aliveWith(t, now), why, usable}
 	t.history = nil // which a Slot that is kept would keep in memory
 	if t.state == current {
 		t.retire(ended)
