@@ -3,6 +3,7 @@ package lookerauth
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/lookerauth/lookerauth/internal/guard"
 	"github.com/lookerauth/lookerauth/internal/looker"
@@ -125,6 +126,9 @@ func newCalls(cfg Config, e *events, background *guard.Background, pausing bool)
 // token returns the Slot's token, which is the way of every request.
 func (c *Cache) token(ctx context.Context, s *token.Slot) (*token.Token, error) {
 	now := c.clock.Now().UnixNano()
+	if c.events.causes.mayEnd(now) { // there may be no login for an hour to tell of that
+		c.events.end(ctx, time.Unix(0, now))
+	}
 	if t := c.tokens.Fresh(s, now); t != nil {
 		return t, nil
 	}

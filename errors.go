@@ -60,7 +60,8 @@ var (
 
 // CallError says which call of ours to Looker failed, for whom, and what came back. It holds no key
 // and no token, and may be logged. Everyone who waited for the same login gets the same *CallError:
-// treat it as read-only.
+// treat it as read-only. Whoever is refused later because of it, without a call, gets one with the
+// same fields, whose text says how old it is and when the next try comes.
 type CallError struct {
 	Op         string        // "login", "login_user" or "logout"
 	Identity   Identity      // whose token it was about

@@ -2,6 +2,8 @@ package lookerauth_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -144,6 +146,72 @@ func TestUnreachableLookerIsExplained(t *testing.T) {
 	})
 }
 
+// Trying again at once would not help: somebody has to change something.
+func TestWhatIsUnreachableForGoodIsExplainedAndTriedOnce(t *testing.T) {
+	invalid := x509.CertificateInvalidError{Reason: x509.Expired}
+	other := x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"no such host": {
+			&net.OpError{Op: "dial", Err: &net.DNSError{
+				Err: "no such host", Name: "looker.example", IsNotFound: true,
+			}},
+			"there is no such host: check the base URL: ",
+		},
+		"out of date": {&tls.CertificateVerificationError{Err: invalid},
+			"the server's certificate is out of date, or not valid yet: "},
+		"another host's": {&tls.CertificateVerificationError{
+			Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "looker.example"}},
+			"the server's certificate is another host's: check the base URL"},
+		"not trusted": {&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
+			"the server's certificate is not trusted: "},
+		"not trusted, by a base of the user's": {x509.UnknownAuthorityError{},
+			"the server's certificate is not trusted: "},
+		"no certificate for a server": {&tls.CertificateVerificationError{Err: other},
+			"the server's certificate is not trusted: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				tries := 0
+				base := roundTripper(func(*http.Request) (*http.Response, error) {
+					tries++
+					return nil, test.err
+				})
+				cache := newCache(t, looker, withTransport(base))
+				_, err := cache.User("789").Token()
+				checkErrorSays(t, err, "lookerauth: login: no answer: "+test.want, test.err.Error())
+				if tries != 1 {
+					t.Errorf("tried %d times, want once", tries)
+				}
+				if got := cache.Stats().ServiceAccount.Failed; got != unavailable {
+					t.Errorf("counted as %+v", got)
+				}
+				time.Sleep(time.Second) // it may be mended: nobody is held down for long
+				_, _ = cache.User("789").Token()
+				if tries != 2 {
+					t.Errorf("tried %d times, want once more a second later", tries)
+				}
+			})
+		})
+	}
+}
+
+func TestHostThatIsNotFoundNowMayBeFoundInAMoment(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		tries := 0
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			tries++
+			return nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}
+		})
+		callError(t, tokenError(t, looker, withTransport(base), "789"))
+		if tries != 3 {
+			t.Errorf("tried %d times, want three", tries)
+		}
+	})
+}
+
 func TestCallErrorReadsAsASentence(t *testing.T) {
 	notFound, rateLimited := lookerauth.ErrUserNotFound, lookerauth.ErrRateLimited
 	for want, err := range map[string]*lookerauth.CallError{
@@ -256,4 +324,13 @@ func TestLoginThatFailsUnderARemovedVersionSaysSo(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCertificateThatNobodyTrustsIsExplained(t *testing.T) {
+	looker := lookertest.New(t, lookertest.WithTLS())
+	trustless := &http.Transport{}
+	defer trustless.CloseIdleConnections()
+	err := tokenError(t, looker, withTransport(trustless), "789")
+	checkErrorSays(t, err, "lookerauth: login: no answer: the server's certificate is not trusted",
+		"x509: certificate signed by unknown authority")
 }

@@ -256,3 +256,51 @@ func TestOldValuesThatComeBackFailNoRequest(t *testing.T) {
 		}
 	})
 }
+
+// A process with another key fails no operation, and logs everybody in for itself.
+func TestMiskeyedProcessIsSeenAndToldOnceAnHour(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const users = 50
+		store := newMemoryStore()
+		useUsers(t, newCache(t, looker, withStore(store)), users)
+		var log eventLog
+		cache := newCache(t, looker, withStore(store, anotherKey), withLog(&log))
+		useUsers(t, cache, users)
+		stats := cache.Stats()
+		if stats.StoreUnopened < users || stats.StoreErrors != 0 {
+			t.Errorf("%d values did not open, %d errors", stats.StoreUnopened, stats.StoreErrors)
+		}
+		log.check(t, "stored value does not open", 1)
+
+		time.Sleep(time.Hour)
+		store.garble()
+		useUsers(t, cache, users)
+		lines := log.lines("stored value does not open")
+		want := int64(stats.StoreUnopened)
+		if len(lines) != 2 || counted(lines) != want+1 {
+			t.Errorf("the lines are %v, want two that tell of %d", lines, want+1)
+		}
+	})
+}
+
+func TestTokensOfTheFutureAreSeenAndToldOnceAnHour(t *testing.T) {
+	for ahead, want := range map[time.Duration]uint64{
+		2 * time.Hour: 3, 2 * time.Second: 3,
+		time.Second: 0, 0: 0, -2 * time.Hour: 0, // no clock is exact; an old one is no harm
+	} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				store, clock := withStore(newMemoryStore()), &steppedClock{}
+				clock.step(ahead)
+				useUsers(t, newCache(t, looker, store, withClock(clock)), 2)
+				var log eventLog
+				cache := newCache(t, looker, store, withLog(&log))
+				useUsers(t, cache, 2)
+				if got := cache.Stats().StoreAhead; got != want {
+					t.Errorf("%d tokens were ahead, want %d", got, want)
+				}
+				log.check(t, "stored token is from the future", int(min(want, 1)))
+			})
+		})
+	}
+}

@@ -3,6 +3,7 @@ package lookerauth
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lookerauth/lookerauth/internal/digest"
@@ -36,7 +37,7 @@ type failure struct {
 	holdDown time.Duration
 }
 
-// line is what a log line tells: the last of n failures. It is serious if logins fail generally, and
+// line is what a log line tells: the last of n failures. It is serious if logins fail generally and
 // callers got one of these errors.
 type line struct {
 	failure
@@ -67,6 +68,10 @@ type cause struct {
 // whatever Looker answers. It is safe for concurrent use, and has no timer: whether a cause is over
 // shows when somebody looks.
 type causes struct {
+	// quietSince is when one was met last that may soon be over, in nanoseconds; 0 if none may. It
+	// is written under mu, and lets those who only look if there is one take no lock.
+	quietSince atomic.Int64
+
 	mu        sync.Mutex // guards what is below
 	all       []*cause
 	successes [2]time.Time // the last ones, of the service account's logins and of users'
@@ -86,6 +91,7 @@ func (c *causes) meet(f failure, now time.Time) line {
 	defer c.mu.Unlock()
 	why, who := reasonOf(f.failed), f.failed.Identity
 	is := c.of(f.failed.Op, why, now)
+	defer c.watch()
 	is.last, is.err, is.granted = now, f.err, false
 	is.harmful = is.harmful || f.waited
 	switch {
@@ -131,6 +137,7 @@ func (is *cause) isOver(now time.Time) bool {
 func (c *causes) succeed(op string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.watch()
 	c.successes[kind(op)] = now
 	for _, is := range c.all {
 		if is.op == op {
@@ -139,10 +146,29 @@ func (c *causes) succeed(op string, now time.Time) {
 	}
 }
 
+// watch sees to quietSince.
+func (c *causes) watch() {
+	var first int64
+	for _, is := range c.all {
+		if last := is.last.UnixNano(); is.granted && (first == 0 || last < first) {
+			first = last
+		}
+	}
+	c.quietSince.Store(first)
+}
+
+// mayEnd reports whether a cause is over that was not yet when somebody looked last. It costs
+// nothing while there is none.
+func (c *causes) mayEnd(now int64) bool {
+	since := c.quietSince.Load()
+	return since != 0 && time.Duration(now-since).Abs() >= linePace
+}
+
 // end forgets the causes that are over, and returns them.
 func (c *causes) end(now time.Time) (over []*cause) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.watch()
 	c.all = slices.DeleteFunc(c.all, func(is *cause) bool {
 		if is.isOver(now) {
 			over = append(over, is)

@@ -165,3 +165,79 @@ func TestLogoutEndsTheHoldDown(t *testing.T) {
 		accessToken(t, user)
 	})
 }
+
+func TestErrorOfAHoldDownSaysItsAge(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		fault := answered(403)
+		fault.Delay = time.Second
+		failing(looker, lookertest.OpLogin, fault)
+		const live = "lookerauth: login: looker answered 403 (Forbidden)"
+		together(10, func(int) { // all of whom wait for the one call
+			if _, err := cache.ServiceAccount().Token(); err.Error() != live {
+				t.Errorf("a live failure says %v", err)
+			}
+		})
+		for _, test := range []struct {
+			after time.Duration
+			want  string
+		}{
+			{0, "answered 0 s ago; next try in 30 s"},
+			{21 * time.Second, "answered 21 s ago; next try in 9 s"},
+			{8950 * time.Millisecond, "answered 29.9 s ago; next try in 0.1 s"},
+		} {
+			time.Sleep(test.after)
+			for _, source := range []*lookerauth.TokenSource{
+				cache.ServiceAccount(), cache.User("789"), // whose login waits for that
+			} {
+				_, err := source.Token()
+				if want := live + " (" + test.want + ")"; err.Error() != want {
+					t.Errorf("got  %v\nwant %s", err, want)
+				}
+				failed := callError(t, err)
+				if failed.Op != "login" || failed.StatusCode != 403 ||
+					failed.Message != "Forbidden" {
+					t.Errorf("it is another one: %+v", failed)
+				}
+			}
+		}
+		checkCalls(t, looker, 1, 0)
+	})
+}
+
+func TestErrorOfAHoldDownSaysThatNothingAnswered(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		service := newCache(t, looker).ServiceAccount()
+		failing(looker, lookertest.OpLogin, lookertest.Fault{Drop: true})
+		_, err := service.Token()
+		callError(t, err)
+		time.Sleep(time.Second / 2)
+		_, err = service.Token()
+		checkErrorSays(t, err, "failed 0.5 s ago; next try in 0.5 s")
+	})
+}
+
+func TestErrorOfAPauseSaysItsAge(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.ServiceAccount())
+		looker.FailNext(lookertest.OpLoginUser, rateLimited("240"))
+		_, err := cache.User("789").Token()
+		if strings.Contains(err.Error(), "ago") {
+			t.Errorf("a live failure says %v", err)
+		}
+		for _, userID := range []string{"789", "790"} { // held down; paused
+			_, err := cache.User(userID).Token()
+			checkError(t, err, lookerauth.ErrRateLimited)
+			checkErrorSays(t, err, "answered 0 s ago; next try in 240 s")
+		}
+		time.Sleep(time.Minute)
+		for _, userID := range []string{"789", "790"} {
+			_, err := cache.User(userID).Token()
+			checkErrorSays(t, err, "answered 60 s ago; next try in 180 s")
+			if after := callError(t, err).RetryAfter; after != 3*time.Minute {
+				t.Errorf("user %s: retry after %v", userID, after)
+			}
+		}
+	})
+}

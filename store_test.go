@@ -190,3 +190,42 @@ func TestStoreIsUsedAfterTheClockWasSetBack(t *testing.T) {
 		}
 	})
 }
+
+func TestStoreIsSaidToBeLeftAlone(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		cache := newCache(t, looker, withStore(store))
+		check := func(want bool) {
+			t.Helper()
+			if got := cache.Stats().StoreLeftAlone; got != want {
+				t.Errorf("left alone: %t, want %t", got, want)
+			}
+		}
+		check(false)
+		store.fail(errRefused)
+		accessToken(t, cache.User("789"))
+		check(true)
+		time.Sleep(5*time.Second - 1)
+		check(true)
+		time.Sleep(1)
+		check(false)
+	})
+}
+
+func TestLineSaysWhichOperationOfTheStoreFailedAndItsLimit(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log eventLog
+		slow := withStore(hungStore{newMemoryStore()})
+		cache := newCache(t, looker, slow, loginTimeout(4*time.Second), withLog(&log))
+		accessToken(t, cache.ServiceAccount())
+		log.check(t, "store failed op=swap limit=250ms error=no answer in time left_alone=5s\n", 1)
+		time.Sleep(10 * time.Minute)
+		store := newMemoryStore()
+		another := newCache(t, looker, withStore(store), withLog(&log))
+		accessToken(t, another.ServiceAccount())
+		store.failOn("Get", errRefused)
+		logOut := another.ServiceAccount().Logout(t.Context())
+		checkErrorSays(t, logOut, "connection refused")
+		log.check(t, "store failed op=get limit=750ms error=connection refused left_alone=5s\n", 1)
+	})
+}

@@ -352,3 +352,29 @@ func TestPausedErrorSaysHowLongYet(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestPauseSaysHowLongTheOneIsThatBegins(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		for _, test := range []struct{ after, pause, want time.Duration }{
+			{0, 0, 0}, {0, 60, 60}, {0, 60, 0}, {10, 50, 0}, {0, 51, 51},
+			{60, time.Hour, queue.MaxPause},
+		} {
+			time.Sleep(test.after)
+			if got := q.Pause(test.pause); got != test.want {
+				t.Errorf("a pause of %d is one of %d, want %d", test.pause, got, test.want)
+			}
+		}
+	})
+}
+
+func TestPausedErrorSaysHowOldThePauseIs(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		q.Pause(3 * limit)
+		time.Sleep(limit)
+		err := newTurn(q).Take(t.Context())
+		var paused *queue.PausedError
+		if !errors.As(err, &paused) || paused.Age != limit || paused.Left != 2*limit {
+			t.Errorf("got %+v, want %v ago and %v left", err, limit, 2*limit)
+		}
+	})
+}

@@ -232,3 +232,57 @@ func TestLRUOfNobodyPanics(t *testing.T) {
 	}()
 	NewLRU(0, 0)
 }
+
+func TestLeftSaysWhetherTheTokenCouldBeServed(t *testing.T) {
+	for name, test := range map[string]struct {
+		happens func(l *LRU, one *Token)
+		at      time.Duration
+		want    bool
+	}{
+		"served":   {func(*LRU, *Token) {}, 0, true},
+		"aging":    {func(*LRU, *Token) {}, 59 * time.Minute, true},
+		"unusable": {func(*LRU, *Token) {}, time.Hour - 10*time.Second, false},
+		"invalidated": {func(l *LRU, one *Token) {
+			l.Invalidate(one.Key(), one.OAuth().AccessToken)
+		}, 0, false},
+		"ended": {func(l *LRU, one *Token) {
+			l.End(one.Key(), one.OAuth().AccessToken)
+		}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := NewLRU(1, 0)
+			test.happens(l, fill(t, l, 1)[0])
+			if left := l.Remove(user(0), at(test.at)); left.Usable != test.want {
+				t.Errorf("usable: %t, want %t", left.Usable, test.want)
+			}
+		})
+	}
+}
+
+func TestUsableForIsTheRestOfTheLifeAndNoUse(t *testing.T) {
+	l := NewLRU(2, 0)
+	if d := l.UsableFor(user(0), at(0)); d != 0 {
+		t.Errorf("none is usable for %v", d)
+	}
+	tokens := fill(t, l, 2)
+	for when, want := range map[time.Duration]time.Duration{
+		0:                          time.Hour - 10*time.Second,
+		time.Minute:                time.Hour - 10*time.Second - time.Minute,
+		time.Hour - 10*time.Second: 0,
+		48 * time.Hour:             0,
+		-48 * time.Hour:            time.Hour - 10*time.Second, // the clock was set back
+	} {
+		if d := l.UsableFor(user(0), at(when)); d != want {
+			t.Errorf("after %v it is usable for %v, want %v", when, d, want)
+		}
+	}
+	left, _ := l.Put(issue(user(2), 0), at(0))
+	checkLeft(t, left, user(0), Evicted, tokens[0]) // though it was looked at last
+	invalidate(t, l, tokens[1], true)
+	if d := l.UsableFor(user(1), at(0)); d != 0 {
+		t.Errorf("an invalidated one is usable for %v", d)
+	}
+	if n := l.Size(); n != 2 {
+		t.Errorf("there is room for %d, want 2", n)
+	}
+}
