@@ -59,7 +59,11 @@ func (l *lifecycle) end(ctx context.Context, left []*token.Left) (failed int, er
 	defer stop()
 	failed = l.releaseAll(ctx, left) // first, as code of the user's may hang in a login
 	// Logins that end late still add to the background: it is not waited for before they have.
-	return failed, guard.Wait(ctx, &l.logins.running, l.background)
+	err = guard.Wait(ctx, &l.logins.running, l.background)
+	if err == nil && failed > 0 {
+		err = context.Cause(ctx) // which may have ended at the same moment
+	}
+	return failed, err
 }
 
 // The errors that stand for those of logouts, each of which was logged.
