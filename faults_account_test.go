@@ -142,13 +142,19 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 	// It may be told later: those of a login are once it has ended, and so are those of the service
 	// account's login in it.
 	identity, now := d.identity(userID), event.Time
-	if now.Before(identity.issued) {
-		return // it was the token before
+	message := strings.TrimPrefix(event.Message, "lookerauth: ")
+	if now.Before(identity.issued) { // it was the token before
+		if isEnd(message) && now.After(identity.ended) {
+			identity.ended = now
+		}
+		return
 	}
-	switch strings.TrimPrefix(event.Message, "lookerauth: ") {
+	switch message {
 	case "logged in", "token refreshed":
-		// A step while the login was under way makes the token older or younger than it is.
-		identity.since, identity.held = now, now.Sub(d.stepped) > faultTimeout
+		// A step while the login was under way makes the token older or younger than it is. If a
+		// token was lost at the same moment, it may have been this one.
+		isLost := !identity.held && identity.since.Equal(now)
+		identity.since, identity.held = now, now.Sub(d.stepped) > faultTimeout && !isLost
 		identity.issued, identity.sent = now, d.clock.Now()
 		identity.failing = false
 	case "login failed":
@@ -164,6 +170,11 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		identity.lose(now)
 		identity.ended = now
 	}
+}
+
+// isEnd reports whether an event says that a token is ended at Looker.
+func isEnd(message string) bool {
+	return message == "user evicted" || message == "token discarded" || message == "logged out"
 }
 
 // noteFailure looks for a reason: a fault of the login, or of another that keeps a connection, or a
