@@ -75,8 +75,8 @@ func (c *calls) call(
 	ctx context.Context, op string, who Identity, turn *queue.Turn,
 	f func(context.Context) (*token.Token, error),
 ) (*token.Token, error) {
-	if err := turn.Take(ctx); err != nil {
-		return nil, noTurn(op, who, c.timeout, err)
+	if err := c.take(ctx, op, who, turn); err != nil {
+		return nil, err
 	}
 	defer turn.GiveUp()
 	limit := min(c.timeout/tryShare, turn.Left())
@@ -99,6 +99,14 @@ func (c *calls) call(
 		}
 	}
 	return nil, meant
+}
+
+// take waits for a turn of a call that is to be made.
+func (c *calls) take(ctx context.Context, op string, who Identity, turn *queue.Turn) error {
+	if err := turn.Take(ctx); err != nil {
+		return noTurn(op, who, c.timeout, err)
+	}
+	return nil
 }
 
 // noTurn is the error of a call that was not made.

@@ -164,17 +164,21 @@ func (e *CallError) Is(target error) bool {
 // notFoundHoldDown is how long a user is held down who was not found, but may just be created.
 const notFoundHoldDown = 5 * time.Second
 
-// holdDown is for how long the identity is held down; 0 if that doubles with each failure, as the
-// same call may succeed without anybody changing something.
-func (e *CallError) holdDown() time.Duration {
+// holdDown is for how long the identity is held down. If fixed is 0, that doubles with each
+// failure, as the same call may succeed without anybody changing something. It is no less than
+// least: what a server asks for that has no time now.
+func (e *CallError) holdDown() (fixed, least time.Duration) {
+	if e.StatusCode >= 500 {
+		least = min(e.RetryAfter, queue.MaxPause)
+	}
 	switch {
 	case errors.Is(e.Err, ErrUserNotFound):
-		return notFoundHoldDown
+		fixed = notFoundHoldDown
 	case e.StatusCode == http.StatusBadRequest, e.StatusCode == http.StatusForbidden,
 		errors.Is(e.Err, ErrBadAPIKey), errors.Is(e.Err, ErrNotLooker):
-		return queue.MaxHoldDown
+		fixed = queue.MaxHoldDown
 	}
-	return 0
+	return fixed, least
 }
 
 // temporary reports whether the same call may well succeed in a moment: nothing answered, or
@@ -259,11 +263,35 @@ func (e *userError) Error() string { return e.what + ": " + e.err.Error() }
 
 func (e *userError) Unwrap() error { return e.err }
 
-// queued is what a caller gets who leaves before the login has had its turn.
-func queued(who Identity, ahead int, cause error) error {
-	const format = "lookerauth: %s: %d logins come before this one: " +
-		"raise MaxConcurrentLogins if Looker can bear more at once: %w"
-	return fmt.Errorf(format, loginOp(who), ahead, cause)
+// queuedError is what a caller gets who leaves before the login has had its turn.
+type queuedError struct {
+	who   Identity
+	place queue.Place
+	cause error // of the end of the caller's context
+}
+
+func (e *queuedError) Error() string {
+	call := CallError{Op: loginOp(e.who), Identity: e.who}
+	var why string
+	switch n := e.place.Ahead; {
+	case e.place.Paused:
+		why = "logins are paused, as Looker asked for it"
+	case n == 1:
+		why = "1 login comes before this one: " + raiseLogins
+	default:
+		why = fmt.Sprintf("up to %d logins come before this one: %s", n, raiseLogins)
+	}
+	return call.Error() + ": " + why + ": " + e.cause.Error()
+}
+
+const raiseLogins = "raise MaxConcurrentLogins if Looker can bear more at once"
+
+func (e *queuedError) Unwrap() error { return e.cause }
+
+// Timeout reports whether the caller's time was up, as a [net.Error] does.
+func (e *queuedError) Timeout() bool {
+	var cause interface{ Timeout() bool }
+	return errors.As(e.cause, &cause) && cause.Timeout()
 }
 
 // tooLate is why a login was given up.

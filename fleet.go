@@ -51,21 +51,15 @@ func (f *fleet) issue(
 	if err != nil {
 		return issued{}, serviceError(ctx, noKey(err))
 	}
-	c := f.claim(name, b, last)
+	c := f.claim(who, name, b, last)
 	if !f.isReady(who) || !b.turn.Try() { // nobody waits for what is there
 		if t := c.look(ctx); t != nil {
 			return f.taken(who, *t, last), nil
 		}
 	}
-	if !f.isReady(who) { // the service account's login must not keep the user's lease
-		b.turn.GiveUp()
-		if _, err := f.login.service(ctx); err != nil {
-			return issued{}, serviceError(ctx, err)
-		}
-	}
 	t, leased, err := c.take(ctx)
 	if err != nil {
-		return issued{}, noTurn(loginOp(who), who, f.timeout, err)
+		return issued{}, err
 	}
 	if t != nil {
 		return f.taken(who, *t, last), nil
@@ -97,8 +91,9 @@ func taken(last *token.Token) uint8 {
 // isReady reports whether a login need not wait for the service account's token.
 func (f *fleet) isReady(who Identity) bool { return !who.isUser() || f.login.held() != nil }
 
-// claim is the way to the identity's lease, for a login that is to replace last.
-func (f *fleet) claim(name string, b budget, last *token.Token) *claim {
+// claim is the way to the identity's lease, for a login that is to replace last. The service
+// account's login must not keep a user's lease: that is taken when there is a token of that one's.
+func (f *fleet) claim(who Identity, name string, b budget, last *token.Token) *claim {
 	isUsable := func(r token.Response) bool {
 		return !token.New(token.Key{}, r).Expired(f.clock.Now().UnixNano())
 	}
@@ -108,6 +103,7 @@ func (f *fleet) claim(name string, b budget, last *token.Token) *claim {
 		records:  f.records,
 		name:     name,
 		turn:     b.turn,
+		begin:    func(ctx context.Context) error { return f.login.take(ctx, who, b.turn) },
 		patience: patience,
 		limit:    min(2*patience, f.timeout*2/3),
 		good: func(r token.Response) bool {

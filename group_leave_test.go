@@ -68,10 +68,9 @@ func TestWhoComesWhenACallWasWithdrawnAsksAgain(t *testing.T) {
 	})
 }
 
-// What was started for nobody goes on for nobody.
-func TestCallStartedForNobodyIsRaisedAndNotWithdrawn(t *testing.T) {
+func TestCallThatGoesOnIsRaisedForAsLongAsSomebodyWaits(t *testing.T) {
 	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
-		j.onRun = untilTheEnd
+		j.goesOn, j.onRun = true, untilTheEnd
 		g.start("a")
 		synctest.Wait()
 		if n := j.raises.Load(); n != 0 {
@@ -105,5 +104,54 @@ func TestWhoLeavesGetsWhatTheStepsSay(t *testing.T) {
 			return queued
 		}
 		checkGot(t, askFor(leaving(t), g, "a"), got{"", queued, time.Second / 4})
+	})
+}
+
+// That nobody waits for it any more is no reason to end a result that others may have, too.
+func TestResultOfAWithdrawnCallIsKept(t *testing.T) {
+	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
+		j.onRun = func(_ context.Context, key, _ string) (string, error) {
+			time.Sleep(time.Second) // it does not look at its context
+			return key, nil
+		}
+		j.onKeep = func(result string, err, lost error) (string, error) {
+			if err != nil || lost != nil {
+				t.Errorf("nobody may have the result: %v, %v", err, lost)
+			}
+			return result, nil
+		}
+		checkGot(t, askFor(leaving(t), g, "a"), got{"", context.DeadlineExceeded, time.Second / 4})
+		checkGot(t, askFor(t.Context(), g, "a"), got{"a", nil, time.Second * 3 / 4})
+		j.check(t, 1, 1)
+	})
+}
+
+func TestCloseComesBeforeAWithdrawal(t *testing.T) {
+	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
+		j.onRun = func(ctx context.Context, _, _ string) (string, error) {
+			time.Sleep(time.Second) // it takes its time
+			return "", context.Cause(ctx)
+		}
+		checkGot(t, askFor(leaving(t), g, "a"), got{"", context.DeadlineExceeded, time.Second / 4})
+		joined := askFor(t.Context(), g, "a")
+		synctest.Wait()
+		g.close(errEnd)
+		checkGot(t, joined, got{"", errEnd, time.Second * 3 / 4})
+		j.check(t, 1, 1)
+	})
+}
+
+func TestResultThatIsNewIsNotDiscarded(t *testing.T) {
+	testGroup(t, func(t *testing.T, g *group[string, string], j *jobs) {
+		j.isNew = true
+		result := askFor(t.Context(), g, "a")
+		synctest.Wait()
+		done, err := g.discard("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done()
+		checkGot(t, result, got{"a1", nil, time.Second})
+		j.check(t, 1, 0)
 	})
 }

@@ -25,6 +25,7 @@ type jobs struct {
 	onReport func(ctx context.Context, key, result string, err error)
 
 	goesOn bool // a call is not withdrawn
+	isNew  bool // nor discarded
 
 	refuses, runs, keeps, joins, reports, raises atomic.Int64
 }
@@ -42,6 +43,8 @@ func (j *jobs) raise(string) { j.raises.Add(1) }
 func (j *jobs) lower(string) { j.raises.Add(-1) }
 
 func (j *jobs) withdraw(string) bool { return !j.goesOn }
+
+func (j *jobs) discards(string) bool { return !j.isNew }
 
 func (j *jobs) left(key, begun string, cause error) error {
 	if j.onLeft == nil {

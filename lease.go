@@ -127,8 +127,9 @@ type claim struct {
 	records  *records
 	name     string
 	turn     *queue.Turn
-	patience time.Duration // that its lease says
-	limit    time.Duration // of watching others' leases, in all
+	begin    func(ctx context.Context) error // takes the turn
+	patience time.Duration                   // that its lease says
+	limit    time.Duration                   // of watching others' leases, in all
 
 	good func(token.Response) bool // whether a token will do
 	keep func(token.Response) bool // whether others may go on using it meanwhile
@@ -152,12 +153,12 @@ func (c *claim) found(e entry) *token.Response {
 
 // take waits for the turn, and then for a good token of another process, or for the lease. If there
 // is neither, as the Store does not work, or others take too long, the login goes on without. The
-// error is the turn's.
+// error is that of begin.
 func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, err error) {
 	var old entry // looking and locking are one call, which finds nothing at first
 	var begun time.Time
 	for lost := -1; lost < maxLost; lost++ {
-		if err := c.turn.Take(ctx); err != nil {
+		if err := c.begin(ctx); err != nil {
 			return nil, entry{}, err
 		}
 		if c.records.store.resting() {
@@ -175,7 +176,7 @@ func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, 
 				begun = wallTime(c.records.clock)
 			}
 			if now, ok = c.watch(ctx, now, begun); !ok {
-				return nil, entry{}, c.turn.Take(ctx)
+				return nil, entry{}, c.begin(ctx)
 			}
 			if t := c.found(now); t != nil {
 				return t, entry{}, nil
@@ -208,7 +209,7 @@ func (c *claim) ttl(old entry) time.Duration {
 // returns what it has last seen, to be swapped away; ok is false once all that takes too long.
 // The turn is given up meanwhile.
 func (c *claim) watch(ctx context.Context, seen entry, begun time.Time) (now entry, ok bool) {
-	c.turn.GiveUp()
+	c.turn.Skip()
 	at := wallTime(c.records.clock)
 	since := at
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

@@ -49,7 +49,9 @@ type outcome struct {
 
 	token   *token.Token // may be set although the login failed: then it has to be ended
 	found   bool         // the token was there: another login had just ended
+	stored  bool         // likewise, in the Store: another process had logged in
 	refused bool         // there was no login: another one had just failed
+	onlyNew bool         // Logout came before the turn; guarded by the lock of the group
 	ended   time.Time
 	took    time.Duration // from its turn to its end
 
@@ -83,44 +85,50 @@ func (l *lifecycle) refuse(who Identity) error {
 func (l *lifecycle) begin(who Identity, waited bool) *outcome {
 	o := &outcome{}
 	o.waited.Store(waited)
+	rank := queue.Unwaited
 	switch {
 	case !who.isUser():
-		o.turn = l.queue.Turn(queue.First, 0)
+		rank = queue.First
 	case waited:
-		o.turn = l.queue.Turn(queue.Waited, 0)
-	default:
-		var due int64
-		if last := l.tokens.Last(who.key); last != nil {
-			due = last.UsableUntil()
-		}
-		o.turn = l.queue.Turn(queue.Unwaited, due)
+		rank = queue.Waited
 	}
+	var due int64
+	if last := l.tokens.Last(who.key); last != nil {
+		due = last.UsableUntil()
+	}
+	o.turn = l.queue.Turn(rank, due)
 	return o
 }
 
-// raise makes a refresh a caller's login.
+// raise makes a login a caller's.
 func (l *lifecycle) raise(o *outcome) {
 	o.waited.Store(true)
 	o.turn.Raise()
 }
 
-// lower makes it a refresh again.
+// lower makes it a refresh.
 func (l *lifecycle) lower(o *outcome) {
 	o.waited.Store(false)
 	o.turn.Lower()
 }
 
-// withdraw gives the place of a login up, unless it has had its turn: what is on the wire goes on.
+// withdraw gives the place of a login up, unless its turn has begun: what is on the wire goes on.
 func (l *lifecycle) withdraw(o *outcome) bool { return o.turn.Withdraw() }
+
+// discards says whether Logout discards a login. If its turn has not begun, its token will be a new
+// one, unless it is found somewhere: keep sees to that.
+func (l *lifecycle) discards(o *outcome) bool {
+	o.onlyNew = true
+	return o.turn.Begun()
+}
 
 // left tells a caller who waited in vain how long the queue was.
 func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
-	inFlight, _ := l.queue.Stats()
-	before := o.turn.Ahead() + inFlight
-	if o.turn.Begun() || before == 0 {
+	place := o.turn.Place()
+	if !place.Waits {
 		return cause
 	}
-	return queued(who, before, cause)
+	return &queuedError{who, place, cause}
 }
 
 // run gets a new token, unless another login has just ended.
@@ -136,9 +144,10 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 		o.token, o.found = last, true
 		return o, nil
 	}
+	defer o.turn.Skip() // it has a slot yet if what the Store had will do
 	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, last)
-	o.turn.GiveUp()
-	o.token, o.ended, o.took = new.token, wallTime(l.clock), o.turn.Elapsed()
+	o.token, o.stored = new.token, new.stored
+	o.ended, o.took = wallTime(l.clock), o.turn.Elapsed()
 	if err != nil {
 		return o, asCallError(err, loginOp(who), who)
 	}
@@ -153,6 +162,9 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 
 // keep makes the token its identity's, remembers the failure, or discards what nobody may have.
 func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, error) {
+	if lost == nil && o.onlyNew && (o.found || o.stored || o.refused) {
+		lost = errAgain
+	}
 	if err == nil && lost == nil {
 		return o, l.put(who, o)
 	}
@@ -164,14 +176,17 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 	}
 	failed := ownFailure(who, err)
 	switch {
-	case failed == nil, o.refused:
-	case errors.Is(err, errPaused): // there was no call
-		l.events.loginPaused(o.ctx, failed, err, o.waited.Load(), o.ended)
-		if !o.waited.Load() { // each request with its aging token would start another login
-			l.heldDown.Add(who, err, pausedHoldDown, o.ended)
+	case o.refused:
+	case errors.Is(err, errPaused): // its own, or the service account's
+		if failed != nil {
+			l.events.loginPaused(o.ctx, failed, err, o.waited.Load(), o.ended)
 		}
-	default:
-		holdDown := l.heldDown.Add(who, err, failed.holdDown(), o.ended)
+		if !o.waited.Load() { // each request with its aging token would start another login
+			l.heldDown.Postpone(who, err, pausedHoldDown, o.ended)
+		}
+	case failed != nil:
+		fixed, least := failed.holdDown()
+		holdDown := l.heldDown.Add(who, err, fixed, least, o.ended)
 		l.events.loginFailed(o.ctx, failed, err, o.waited.Load(), holdDown, o.took, o.ended)
 	}
 	return o, err

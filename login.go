@@ -117,20 +117,29 @@ func (l *login) issue(
 
 // logIn logs the service account in. The key is asked for before each try.
 func (l *login) logIn(ctx context.Context, who Identity, b budget) (*token.Token, error) {
-	ask := func(ctx context.Context) (*token.Token, error) {
-		key, err := l.apiKey(ctx)
-		if err != nil {
-			return nil, noKey(err)
-		}
-		r, err := l.client.Login(ctx, key.ClientID, key.ClientSecret)
-		if err != nil {
-			return nil, err
-		}
-		l.clientID.Store(&key.ClientID)
-		return token.New(who.key, r), nil
-	}
 	return l.logins.try(ctx, who, b, func() (*token.Token, error) {
-		return l.logins.call(ctx, opLogin, who, b.turn, ask)
+		var hasKey atomic.Bool
+		ask := func(ctx context.Context) (*token.Token, error) {
+			key, err := l.apiKey(ctx)
+			if err != nil {
+				if ctx.Err() != nil {
+					err = context.Cause(ctx) // why it was cut short
+				}
+				return nil, noKey(err)
+			}
+			hasKey.Store(true)
+			r, err := l.client.Login(ctx, key.ClientID, key.ClientSecret)
+			if err != nil {
+				return nil, err
+			}
+			l.clientID.Store(&key.ClientID)
+			return token.New(who.key, r), nil
+		}
+		t, err := l.logins.call(ctx, opLogin, who, b.turn, ask)
+		if late, ok := errors.AsType[*unanswered](err); ok && !hasKey.Load() {
+			return nil, noKey(late) // Looker was not asked
+		}
+		return t, err
 	})
 }
 
@@ -151,9 +160,12 @@ func (l *login) logInUser(ctx context.Context, who Identity, b budget) (*token.T
 		if n == maxReplays || !isRejection(who, err) {
 			return t, err
 		}
-		replacement, replaceErr := l.replaceService(ctx, service)
+		replace := func(ctx context.Context) (*token.Token, error) {
+			return l.replaceService(ctx, service)
+		}
+		replacement, replaceErr := l.inTime(ctx, b.turn, replace)
 		if replaceErr != nil {
-			return nil, serviceError(ctx, replaceErr)
+			return nil, replaceErr
 		}
 		if replacement == service {
 			return nil, err
@@ -175,24 +187,54 @@ func (l *login) asking(
 }
 
 // serviceAtTurn takes the turn, and returns the service account's token that there is then: one
-// from before may have been replaced meanwhile. Nobody has a slot while waiting for it.
+// from before may have been replaced meanwhile. Nobody has a slot while waiting for it. One that is
+// hardly issued when it ends is used nevertheless, for Looker to say so.
 func (l *login) serviceAtTurn(
 	ctx context.Context, who Identity, turn *queue.Turn,
-) (*token.Token, error) {
-	for {
+) (service *token.Token, err error) {
+	for n := 0; ; n++ {
 		if l.held() == nil {
-			turn.GiveUp()
-			if _, err := l.service(ctx); err != nil {
-				return nil, serviceError(ctx, err)
+			turn.Return()
+			if service, err = l.inTime(ctx, turn, l.service); err != nil {
+				return nil, err
 			}
 		}
-		if err := turn.Take(ctx); err != nil {
-			return nil, noTurn(opLoginUser, who, l.timeout, err)
+		if err := l.logins.take(ctx, opLoginUser, who, turn); err != nil {
+			return nil, err
 		}
-		if service := l.held(); service != nil {
+		if held := l.held(); held != nil {
+			return held, nil
+		}
+		if n >= maxReplays && service != nil {
 			return service, nil
 		}
 	}
+}
+
+// take takes the turn of a login, a user's once there is a token of the service account's.
+func (l *login) take(ctx context.Context, who Identity, turn *queue.Turn) error {
+	if who.isUser() {
+		_, err := l.serviceAtTurn(ctx, who, turn)
+		return err
+	}
+	return l.logins.take(ctx, opLogin, who, turn)
+}
+
+// inTime waits for the service account, once the turn has begun no longer than that takes.
+func (l *login) inTime(
+	ctx context.Context, turn *queue.Turn, wait func(context.Context) (*token.Token, error),
+) (service *token.Token, err error) {
+	if turn.Begun() {
+		late := &CallError{Op: opLogin, Identity: ServiceAccount(), Err: tooLate(l.timeout)}
+		ignore := func(*token.Token, error) {}
+		service, err = guard.Bounded(ctx, l.background, l.clock, turn.Left(), late, wait, ignore)
+	} else {
+		service, err = wait(ctx)
+	}
+	if err != nil {
+		return nil, serviceError(ctx, err)
+	}
+	return service, nil
 }
 
 // prepare runs AfterLogin in a goroutine of its own: not even a panic in it may lose the token.

@@ -36,14 +36,17 @@ type steps[K comparable, V any] interface {
 	// raise, lower and withdraw, it must not block: the group's lock is held.
 	begin(key K, waited bool) V
 
-	// raise is told that somebody waits for a call that was started for nobody, and lower that
-	// nobody does any more.
+	// raise is told that somebody waits for a call, and nobody has before.
 	raise(V)
+
+	// withdraw is told that nobody waits for a call any more, and reports whether that is to end
+	// then. lower is told if it goes on.
+	withdraw(V) bool
 	lower(V)
 
-	// withdraw ends a call for which nobody waits any more, unless it must go on, and reports
-	// whether it did.
-	withdraw(V) bool
+	// discards reports whether nobody may have the result of a call that discard meets: it may be
+	// from before.
+	discards(V) bool
 
 	// run does the job. Its context has the values of the first caller's, and ends if the group is
 	// closed or the call withdrawn.
@@ -68,15 +71,15 @@ type steps[K comparable, V any] interface {
 // call is one call under way.
 type call[V any] struct {
 	name   string          // another one for each call
-	waited bool            // whether it was started for somebody
 	begun  V               // what it starts with
 	values context.Context // of the caller who started it, without its end
 	ctx    context.Context // of the job: these values, and an end
 	cancel context.CancelCauseFunc
 	run    func() (any, error) // runs it, as singleflight wants it
 
-	waiters   int  // callers, at present; guarded by group.mu
-	discarded bool // nobody may have the result; guarded by group.mu
+	waiters   int  // callers, at present; guarded by group.mu, as the next two
+	discarded bool // nobody may have the result
+	withdrawn bool // it was ended: who waits for it by now wants no error of it
 
 	finished bool // guarded by singleflight, which runs one at a time; likewise what is below
 	result   V
@@ -90,8 +93,8 @@ func newGroup[K comparable, V any](s steps[K, V]) *group[K, V] {
 	return &group[K, V]{steps: s, calls: make(map[K]*call[V])}
 }
 
-// get waits for key's one call, which it starts if there is none. It returns the cause of ctx's end
-// as soon as it ends; the call then goes on for others.
+// get waits for key's one call, which it starts if there is none. When ctx ends, it returns at once
+// what the steps make of the cause, and leaves the call to others, if there are any.
 func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 	for {
 		if ctx.Err() != nil {
@@ -175,7 +178,6 @@ func (g *group[K, V]) join(
 	g.started++
 	c = &call[V]{
 		name:   strconv.FormatUint(g.started, 10),
-		waited: waited,
 		begun:  g.steps.begin(key, waited),
 		values: context.WithoutCancel(ctx),
 	}
@@ -204,24 +206,24 @@ func (g *group[K, V]) enter(c *call[V], waited bool) {
 		return
 	}
 	c.waiters++
-	if !c.waited && c.waiters == 1 {
+	if c.waiters == 1 {
 		g.steps.raise(c.begun)
 	}
 }
 
-// leave lets a caller go. If nobody is left, a call that was started for somebody is withdrawn:
-// whoever comes before it has ended asks again. One that was started for nobody goes on for nobody.
+// leave lets a caller go. If nobody is left, the call is withdrawn, or goes on for nobody. Whoever
+// comes before a withdrawn one has ended gets its result, if there is one, or asks again.
 func (g *group[K, V]) leave(c *call[V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.waiters--
 	switch {
 	case c.waiters > 0:
-	case !c.waited:
-		g.steps.lower(c.begun)
 	case g.steps.withdraw(c.begun):
-		c.discarded = true
+		c.withdrawn = true
 		c.cancel(errAgain)
+	default:
+		g.steps.lower(c.begun)
 	}
 }
 
@@ -245,7 +247,10 @@ func (g *group[K, V]) finish(key K, c *call[V], result V, err error) (V, error) 
 	defer g.mu.Unlock()
 	delete(g.calls, key)
 	lost := g.closed
-	if c.discarded { // whoever did that wants more than an end
+	switch {
+	case c.discarded: // whoever did that wants more than an end
+		lost = errAgain
+	case lost == nil && c.withdrawn && err != nil:
 		lost = errAgain
 	}
 	return g.steps.keep(key, result, err, lost)
@@ -256,7 +261,7 @@ func (g *group[K, V]) report(key K, c *call[V], r singleflight.Result) {
 	g.steps.report(c.values, key, r.Val.(V), r.Err)
 }
 
-// discard lets nobody have the result of key's call under way, if there is one. Until the caller
+// discard lets nobody have a result from before of key's call under way. Until the caller
 // calls done, close is not complete; after close there is nothing to discard.
 func (g *group[K, V]) discard(key K) (done func(), err error) {
 	g.mu.Lock()
@@ -264,7 +269,7 @@ func (g *group[K, V]) discard(key K) (done func(), err error) {
 	if g.closed != nil {
 		return nil, g.closed
 	}
-	if c := g.calls[key]; c != nil {
+	if c := g.calls[key]; c != nil && g.steps.discards(c.begun) {
 		c.discarded = true
 	}
 	g.running.Add(1)

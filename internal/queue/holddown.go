@@ -52,8 +52,11 @@ func (h *HoldDown[K]) Refuse(key K, now time.Time) (age, left time.Duration, err
 }
 
 // Add holds the key down after a failure, and returns for how long: for fixed, or if that is 0 for
-// twice as long as after the failure before, from a second to [MaxHoldDown].
-func (h *HoldDown[K]) Add(key K, err error, fixed time.Duration, now time.Time) time.Duration {
+// twice as long as after the failure before, from a second to [MaxHoldDown]; and for no less than
+// least.
+func (h *HoldDown[K]) Add(
+	key K, err error, fixed, least time.Duration, now time.Time,
+) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	down := fixed
@@ -61,8 +64,18 @@ func (h *HoldDown[K]) Add(key K, err error, fixed time.Duration, now time.Time) 
 		last, _ := h.last.Peek(key)
 		down = min(max(2*last.down, minHoldDown), MaxHoldDown)
 	}
+	down = max(down, least)
 	h.last.Add(key, failure{err, now, down})
 	return down
+}
+
+// Postpone holds the key down although it has not failed: for d, or for as long as after its last
+// failure if that is longer. What follows its next failure does not change.
+func (h *HoldDown[K]) Postpone(key K, err error, d time.Duration, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last, _ := h.last.Peek(key)
+	h.last.Add(key, failure{err, now, max(last.down, d)})
 }
 
 // Remove lets the key try, and its next failure be its first.

@@ -37,7 +37,7 @@ func checkDown(
 
 func TestWhoeverHasNotFailedMayTry(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, queue.MaxHoldDown, begin)
+	h.Add("a", errFirst, queue.MaxHoldDown, 0, begin)
 	for _, now := range []time.Time{{}, begin} {
 		if _, _, err := h.Refuse("b", now); err != nil {
 			t.Errorf("got %v", err)
@@ -51,7 +51,7 @@ func TestEachFailureHoldsDownTwiceAsLongUpToHalfAMinute(t *testing.T) {
 	for _, seconds := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 		down := seconds * time.Second
 		err := errors.New(down.String())
-		if got := h.Add("a", err, 0, now); got != down {
+		if got := h.Add("a", err, 0, 0, now); got != down {
 			t.Errorf("held down for %v, want %v", got, down)
 		}
 		checkDown(t, h, "a", err, now, down)
@@ -67,22 +67,52 @@ func TestFailureMayHoldDownForATimeOfItsOwn(t *testing.T) {
 	} {
 		h := queue.NewHoldDown[string]()
 		for range 3 { // it does not double
-			if got := h.Add("a", errFirst, fixed, begin); got != fixed {
+			if got := h.Add("a", errFirst, fixed, 0, begin); got != fixed {
 				t.Errorf("held down for %v, want %v", got, fixed)
 			}
 			checkDown(t, h, "a", errFirst, begin, fixed)
 		}
-		if got := h.Add("a", errNext, 0, begin); got != next {
+		if got := h.Add("a", errNext, 0, 0, begin); got != next {
 			t.Errorf("the next failure holds down for %v, want %v", got, next)
 		}
 	}
 }
 
+func TestFailureHoldsDownForNoLessThanItIsTo(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	for _, least := range []time.Duration{0, time.Minute} {
+		for _, fixed := range []time.Duration{0, 2 * time.Second} {
+			want := max(fixed, least, time.Second)
+			if got := h.Add("a", errFirst, fixed, least, begin); got != want {
+				t.Errorf("held down for %v, want %v", got, want)
+			}
+			h.Remove("a")
+		}
+	}
+}
+
+func TestWhoIsPostponedHasNotFailed(t *testing.T) {
+	h := queue.NewHoldDown[string]()
+	h.Postpone("a", errFirst, time.Second, begin)
+	checkDown(t, h, "a", errFirst, begin, time.Second)
+	h.Remove("a")
+	for _, down := range []time.Duration{1, 2, 4} {
+		if got := h.Add("a", errFirst, 0, 0, begin); got != down*time.Second {
+			t.Errorf("held down for %v, want %d s", got, down)
+		}
+	}
+	h.Postpone("a", errNext, time.Second, begin)
+	checkDown(t, h, "a", errNext, begin, 4*time.Second)
+	if got := h.Add("a", errFirst, 0, 0, begin); got != 8*time.Second {
+		t.Errorf("held down for %v, want 8 s", got)
+	}
+}
+
 func TestKeysFailApart(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, 0, begin)
-	h.Add("a", errFirst, 0, begin)
-	if got := h.Add("b", errNext, 0, begin); got != time.Second {
+	h.Add("a", errFirst, 0, 0, begin)
+	h.Add("a", errFirst, 0, 0, begin)
+	if got := h.Add("b", errNext, 0, 0, begin); got != time.Second {
 		t.Errorf("b is held down for %v", got)
 	}
 	h.Remove("b")
@@ -92,19 +122,19 @@ func TestKeysFailApart(t *testing.T) {
 func TestRemovedKeyMayTryAndItsNextFailureIsItsFirst(t *testing.T) {
 	h := queue.NewHoldDown[string]()
 	h.Remove("a")
-	h.Add("a", errFirst, queue.MaxHoldDown, begin)
+	h.Add("a", errFirst, queue.MaxHoldDown, 0, begin)
 	h.Remove("a")
 	if _, _, err := h.Refuse("a", begin); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if got := h.Add("a", errNext, 0, begin); got != time.Second {
+	if got := h.Add("a", errNext, 0, 0, begin); got != time.Second {
 		t.Errorf("held down for %v", got)
 	}
 }
 
 func TestClockSetBackEndsAHoldDown(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, queue.MaxHoldDown, begin)
+	h.Add("a", errFirst, queue.MaxHoldDown, 0, begin)
 	for _, back := range []time.Duration{1, time.Second, 1000 * time.Hour} {
 		if _, _, err := h.Refuse("a", begin.Add(-back)); err != nil {
 			t.Errorf("set back by %v: got %v", back, err)
@@ -114,9 +144,9 @@ func TestClockSetBackEndsAHoldDown(t *testing.T) {
 
 func TestFailureAfterTheClockWasSetBackHoldsDownTwiceAsLong(t *testing.T) {
 	h := queue.NewHoldDown[string]()
-	h.Add("a", errFirst, 0, begin)
+	h.Add("a", errFirst, 0, 0, begin)
 	before := begin.Add(-time.Hour)
-	if got := h.Add("a", errNext, 0, before); got != 2*time.Second {
+	if got := h.Add("a", errNext, 0, 0, before); got != 2*time.Second {
 		t.Errorf("held down for %v", got)
 	}
 	if _, _, err := h.Refuse("a", before); err != errNext {
@@ -131,13 +161,13 @@ func TestTenThousandFailuresAreRemembered(t *testing.T) {
 		return err != nil
 	}
 	for key := range 10_000 {
-		h.Add(key, errFirst, queue.MaxHoldDown, begin)
+		h.Add(key, errFirst, queue.MaxHoldDown, 0, begin)
 	}
-	h.Add(0, errNext, queue.MaxHoldDown, begin) // so it is not the oldest any more
+	h.Add(0, errNext, queue.MaxHoldDown, 0, begin) // so it is not the oldest any more
 	if !isDown(1) {
 		t.Error("the oldest of 10,000 failures is not remembered")
 	}
-	h.Add(10_000, errFirst, queue.MaxHoldDown, begin)
+	h.Add(10_000, errFirst, queue.MaxHoldDown, 0, begin)
 	for key, want := range map[int]bool{0: true, 1: false, 2: true, 9_999: true, 10_000: true} {
 		if isDown(key) != want {
 			t.Errorf("after 10,001 failures %d is held down: %v", key, !want)
@@ -151,7 +181,7 @@ func TestHoldDownIsSafeForConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for key := range 8 {
 		wg.Go(func() {
-			h.Add(key, errFirst, 0, begin)
+			h.Add(key, errFirst, 0, 0, begin)
 			_, _, _ = h.Refuse(0, begin)
 			h.Remove(key)
 		})

@@ -30,10 +30,10 @@ type place struct {
 	result chan error // of Take, while it runs
 
 	rank   queue.Rank
-	raised bool
 	due    int64
 	came   int
 	begun  time.Time
+	called bool
 	late   time.Time // when it waits no more, if it has begun before
 	has    bool      // a slot
 	want   error     // of Take, once it has failed; errors.ErrUnsupported stands for a PausedError
@@ -46,12 +46,12 @@ func (p *place) before(other *place) bool {
 	return p.rank < other.rank || p.rank == other.rank && p.came < other.came
 }
 
-// left is what p may wait for. It is asked for only as long as a turn takes.
+// left is what p may wait for.
 func (p *place) left() time.Duration {
-	if elapsed := time.Since(p.begun); !p.begun.IsZero() && elapsed <= limit {
-		return limit - elapsed
+	if p.begun.IsZero() {
+		return limit
 	}
-	return limit
+	return max(limit-time.Since(p.begun), 0)
 }
 
 func (m *model) held() (n int) {
@@ -129,14 +129,19 @@ func (m *model) sleep(d time.Duration) {
 		}
 		time.Sleep(time.Until(next))
 		m.settle()
-		for _, p := range slices.Clone(m.places) {
-			if p.waitsAgain() && !p.late.After(next) {
-				m.remove(p)
-				p.want = queue.ErrLate
-			}
-		}
+		m.expire()
 		if !next.Before(end) {
 			return
+		}
+	}
+}
+
+// expire fails those who wait again whose time has passed.
+func (m *model) expire() {
+	for _, p := range slices.Clone(m.places) {
+		if p.waitsAgain() && !p.late.After(time.Now()) {
+			m.remove(p)
+			p.want = queue.ErrLate
 		}
 	}
 }
@@ -144,28 +149,40 @@ func (m *model) sleep(d time.Duration) {
 // waitsAgain reports whether p, which had a slot, waits for another one.
 func (p *place) waitsAgain() bool { return !p.has && !p.begun.IsZero() }
 
-func (m *model) giveUp(p *place) {
+func (m *model) giveUp(p *place, called bool) {
 	m.remove(p)
+	p.called = p.called || called
 	if m.probe == p {
-		m.unproven, m.probe = false, nil
+		m.unproven, m.probe = !called, nil
+	}
+}
+
+// giveBack is giveUp without a call, as if p had not had the slot.
+func (m *model) giveBack(p *place) {
+	m.giveUp(p, false)
+	if !p.called {
+		p.begun = time.Time{}
 	}
 }
 
 func (m *model) raise(p *place) {
 	if p.rank == queue.Unwaited {
 		m.came++
-		p.rank, p.came, p.raised = queue.Waited, m.came, true
+		p.rank, p.came = queue.Waited, m.came
 	}
 }
 
 func (m *model) lower(p *place) {
-	if p.raised {
-		p.rank, p.raised = queue.Unwaited, false
+	if p.rank == queue.Waited {
+		p.rank = queue.Unwaited
 	}
 }
 
 func (m *model) pause(d time.Duration) {
 	d = min(d, queue.MaxPause)
+	if m.unproven {
+		m.probe = nil
+	}
 	if d <= 0 || d <= time.Until(m.end) {
 		return
 	}
@@ -187,14 +204,14 @@ func (m *model) leave(p *place) {
 func checkPlace(t *testing.T, m *model, p *place) {
 	t.Helper()
 	waits := slices.Contains(m.places, p) && !p.has
-	ahead := 0
+	want := queue.Place{Waits: waits, Paused: waits && time.Now().Before(m.end)}
 	for _, other := range m.places {
-		if waits && !other.has && other.before(p) {
-			ahead++
+		if waits && other != p && (other.has || other.rank <= p.rank) {
+			want.Ahead++
 		}
 	}
-	if got := p.turn.Ahead(); got != ahead {
-		t.Errorf("%d are ahead, want %d", got, ahead)
+	if got := p.turn.Place(); got != want {
+		t.Errorf("its place is %+v, want %+v", got, want)
 	}
 	checkBegun(t, p.turn, !p.begun.IsZero())
 	if p.result == nil {
@@ -225,6 +242,7 @@ func TestQueueBehavesAsItsModel(t *testing.T) {
 				step(t, random, q, m, &all)
 				synctest.Wait()
 				m.settle()
+				m.expire()
 				for _, p := range all {
 					checkPlace(t, m, p)
 				}
@@ -236,7 +254,7 @@ func TestQueueBehavesAsItsModel(t *testing.T) {
 			for len(m.places) > 0 {
 				for _, p := range slices.Clone(m.places) {
 					if p.has {
-						m.giveUp(p)
+						m.giveUp(p, true)
 						p.turn.GiveUp()
 					}
 				}
@@ -265,7 +283,7 @@ func step(t *testing.T, random *rand.Rand, q *queue.Queue, m *model, all *[]*pla
 	idle := !slices.Contains(m.places, p)
 	switch n := random.IntN(16); {
 	case n == 0:
-		d := time.Duration(random.Int64N(int64(2 * limit)))
+		d := time.Duration(random.Int64N(int64(2*limit))) * time.Duration(random.IntN(2))
 		m.pause(d)
 		q.Pause(d)
 	case n < 3:
@@ -287,8 +305,17 @@ func step(t *testing.T, random *rand.Rand, q *queue.Queue, m *model, all *[]*pla
 		has := func(p *place) bool { return p.has }
 		if i := slices.IndexFunc(m.places, has); i >= 0 { // the one who has it for longest
 			p = m.places[i]
-			m.giveUp(p)
-			p.turn.GiveUp()
+			switch n {
+			case 6:
+				m.giveUp(p, false)
+				p.turn.Skip()
+			case 7:
+				m.giveBack(p)
+				p.turn.Return()
+			default:
+				m.giveUp(p, true)
+				p.turn.GiveUp()
+			}
 		}
 	case idle:
 		m.take(p)

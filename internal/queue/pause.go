@@ -11,16 +11,20 @@ import (
 const MaxPause = 5 * time.Minute
 
 // Pause lets nobody get a slot for d, or for [MaxPause] if that is less. Slots that are held stay
-// so. It does not end a longer pause. When the pause has ended, one turn gets a slot; if that is
-// given up, and no other pause has begun meanwhile, the others follow. Pause returns how long the
-// pause is that begins; 0 if none does.
+// so. It does not end a longer pause. When the pause has ended, one turn gets a slot. If that is
+// given up after a call, and Pause was not called meanwhile, whatever d was, the others follow.
+// Pause returns how long the pause is that begins; 0 if none does.
 //
 // Whoever waits, and has less time than the pause takes, fails with a [*PausedError].
 func (q *Queue) Pause(d time.Duration) time.Duration {
 	d = min(d, MaxPause)
 	now := q.lock()
 	defer q.mu.Unlock()
+	if q.unproven {
+		q.probe = nil // whose call proves nothing then
+	}
 	if d <= q.pausedFor(now) {
+		q.dispatch(now)
 		return 0
 	}
 	q.pauses.Add(1)
@@ -50,6 +54,7 @@ func (q *Queue) refuse(now time.Time) {
 			return false
 		}
 		t.state, t.refused = idle, err
+		q.ranks[t.rank]--
 		t.wake()
 		return true
 	})

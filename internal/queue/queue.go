@@ -31,12 +31,13 @@ type Queue struct {
 	turns   uint64        // that have come, so far
 	held    int           // slots
 	waiting order         // for a slot
+	ranks   [ranks]int    // how many of those have each rank
 	since   time.Time     // when the pause began, by the wall clock
 	pause   time.Duration // 0 once it was seen to have ended
 	watcher *Turn         // of those who wait, the one who sees to the pause's end for all
 
 	// After a pause one turn gets a slot, the probe, and no other one until it gives that up.
-	unproven bool  // from a pause until a probe has given its slot up
+	unproven bool  // from a pause until a probe has given its slot up, after a call
 	probe    *Turn // nil if nobody probes
 }
 
@@ -79,12 +80,20 @@ func (q *Queue) dispatch(now time.Time) {
 	for len(q.waiting) > 0 && q.held < q.slots && q.probe == nil {
 		next := heap.Pop(&q.waiting).(*Turn)
 		next.state = holding
+		q.ranks[next.rank]--
 		q.held++
 		if q.unproven {
 			q.probe = next
 		}
 		next.wake()
 	}
+}
+
+// push lets t wait. mu is held.
+func (q *Queue) push(t *Turn) {
+	t.state = waiting
+	heap.Push(&q.waiting, t)
+	q.ranks[t.rank]++
 }
 
 // watch sees to it that one of those who wait, if anybody does, looks when the pause ends. mu is

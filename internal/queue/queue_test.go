@@ -179,19 +179,11 @@ func checkLine(
 ) {
 	t.Helper()
 	checkStats(t, q, 1, len(want))
-	for i, turn := range want {
-		if ahead := turn.Ahead(); ahead != i {
-			t.Errorf("%d are ahead of number %d", ahead, i)
-		}
-	}
 	held.GiveUp()
 	checkStats(t, q, 0, 0)
 	for i, turn := range want {
 		if at := slices.Index(*got, turn); at != i {
 			t.Errorf("number %d was number %d", i, at)
-		}
-		if turn.Ahead() != 0 {
-			t.Errorf("somebody is ahead of number %d, who does not wait", i)
 		}
 	}
 }
@@ -304,7 +296,7 @@ func TestSlotsAreNeverTooManyAndNeverLost(t *testing.T) {
 			})
 			all.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
-				turn.Ahead()
+				turn.Place()
 				turn.Raise()
 			})
 		}

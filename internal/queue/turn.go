@@ -11,11 +11,11 @@ import (
 // has a slot while waiting for something else. Whoever takes it again is before those who came
 // later.
 //
-// Take, Try, GiveUp, Sleep, Left and Elapsed are for one goroutine, the others for any. None of
-// those others looks at the clock.
+// Take, Try, GiveUp, Skip, Return, Sleep, Left and Elapsed are for one goroutine, the others for
+// any. None of those others looks at the clock.
 //
-// The time for a turn is the Queue's limit, from its first slot on. A clock that is set meanwhile
-// may let somebody wait in vain, but never for longer.
+// The time for a turn is the Queue's limit, from its first slot on that it does not return. A clock
+// that is set meanwhile may let somebody wait in vain, but never for longer.
 type Turn struct {
 	queue *Queue
 	due   int64
@@ -23,14 +23,18 @@ type Turn struct {
 
 	// What is below is guarded by queue.mu.
 	rank      Rank
-	raised    bool   // it was Unwaited
 	came      uint64 // its number among those who came; a new one once it is raised
 	state     state
 	index     int          // in queue.waiting, while waiting
 	refused   *PausedError // why it waits no more, until its goroutine knows
 	withdrawn bool         // it gets no slot
-	begun     bool         // it has or had a slot; only its own goroutine writes that
+	begun     bool         // it has a slot, or had one; only its own goroutine writes that
 	since     time.Time    // when it began; likewise
+	called    bool         // it has given a slot up after a call; likewise
+
+	// For its own goroutine, which also writes over.
+	end  <-chan time.Time // of the time for it, whatever the clock says; nil until it has begun
+	over bool             // it has come
 }
 
 // state is whether a Turn has a slot.
@@ -56,77 +60,22 @@ func (q *Queue) Turn(rank Rank, due int64) *Turn {
 	return &Turn{queue: q, due: due, rank: rank, came: q.turns}
 }
 
-// Raise makes an Unwaited turn a Waited one, which comes now. It does nothing to others.
-func (t *Turn) Raise() {
-	t.queue.mu.Lock()
-	defer t.queue.mu.Unlock()
-	if t.rank == Unwaited {
-		t.queue.turns++
-		t.raised, t.came = true, t.queue.turns
-		t.move(Waited)
-	}
-}
-
-// Lower makes a turn that was raised an Unwaited one again. It does nothing to others.
-func (t *Turn) Lower() {
-	t.queue.mu.Lock()
-	defer t.queue.mu.Unlock()
-	if t.raised {
-		t.raised = false
-		t.move(Unwaited)
-	}
-}
-
-// move gives t another rank. mu is held.
-func (t *Turn) move(rank Rank) {
-	t.rank = rank
-	if t.state == waiting {
-		heap.Fix(&t.queue.waiting, t.index)
-	}
-}
-
-// Withdraw lets t never have a slot, unless it has had one or has one now. It reports whether that
-// is so. The context of Take has to end then.
+// Withdraw lets t never have a slot, unless it has begun. It reports whether that is so. The
+// context of Take has to end then.
 func (t *Turn) Withdraw() bool {
 	t.queue.mu.Lock()
 	defer t.queue.mu.Unlock()
-	t.withdrawn = t.state != holding && !t.begun
+	if !t.begun && t.state != holding {
+		t.withdrawn = true
+	}
 	return t.withdrawn
 }
 
-// Ahead returns how many get a slot before the turn does, as it looks now; 0 if it waits for none.
-func (t *Turn) Ahead() int {
-	t.queue.mu.Lock()
-	defer t.queue.mu.Unlock()
-	if t.state != waiting {
-		return 0
-	}
-	n := 0
-	for _, other := range t.queue.waiting {
-		if other.before(t) {
-			n++
-		}
-	}
-	return n
-}
-
-// Begun reports whether the turn has or had a slot.
+// Begun reports whether the turn has a slot, or had one that it did not return.
 func (t *Turn) Begun() bool {
 	t.queue.mu.Lock()
 	defer t.queue.mu.Unlock()
 	return t.begun
-}
-
-// Left returns what is left of the time for the turn.
-func (t *Turn) Left() time.Duration { return t.left(t.queue.clock.Now()) }
-
-// Elapsed returns for how long the turn has been under way, up to all the time for it: what the
-// clock says beyond that, or below 0, is from a step. It is 0 if the turn has not begun.
-func (t *Turn) Elapsed() time.Duration {
-	if !t.begun {
-		return 0
-	}
-	return min(max(t.queue.clock.Now().Sub(t.since), 0), t.queue.limit)
 }
 
 // ErrLate says that the time for a Turn has passed while it waited for a slot once more.
@@ -137,7 +86,7 @@ var ErrLate = errors.New("the time for this turn has passed")
 func (t *Turn) Take(ctx context.Context) error {
 	var late <-chan time.Time // nil until t has begun
 	if t.begun && !t.isHeld() {
-		late = t.queue.clock.After(t.Left())
+		late = t.late()
 	}
 	for ctx.Err() == nil {
 		held, left, err := t.join()
@@ -146,6 +95,7 @@ func (t *Turn) Take(ctx context.Context) error {
 			return err
 		}
 		if held {
+			t.time()
 			return nil
 		}
 		var over <-chan time.Time // of the pause; nil if another turn waits for that
@@ -156,6 +106,7 @@ func (t *Turn) Take(ctx context.Context) error {
 		case <-t.woken:
 		case <-over:
 		case <-late:
+			t.over = true
 			if held, _, _ := t.join(); held { // at the same moment
 				return nil
 			}
@@ -170,8 +121,11 @@ func (t *Turn) Take(ctx context.Context) error {
 
 // Try is Take if nothing has to be waited for, and reports whether that was so.
 func (t *Turn) Try() bool {
+	t.Left() // which sees the end
 	held, _, _ := t.join()
-	if !held {
+	if held {
+		t.time()
+	} else {
 		t.leave()
 	}
 	return held
@@ -203,8 +157,7 @@ func (t *Turn) join() (held bool, left time.Duration, err error) {
 		if left := q.pausedFor(now); left > t.left(now) {
 			return false, 0, &PausedError{now.Sub(q.since), left}
 		}
-		t.state = waiting
-		heap.Push(&q.waiting, t)
+		q.push(t)
 	}
 	q.dispatch(now)
 	if t.state == holding {
@@ -228,6 +181,7 @@ func (t *Turn) leave() {
 	switch t.state {
 	case waiting:
 		heap.Remove(&q.waiting, t.index)
+		q.ranks[t.rank]--
 	case holding:
 		q.held--
 		if q.probe == t { // without a call it has proven nothing
@@ -238,8 +192,24 @@ func (t *Turn) leave() {
 	q.dispatch(now)
 }
 
-// GiveUp lets the next one have the slot, if t has one.
-func (t *Turn) GiveUp() {
+// GiveUp lets the next one have the slot, if t has one, after a call was made in it.
+func (t *Turn) GiveUp() { t.giveUp(true) }
+
+// Skip is GiveUp if there was no call. That proves no pause to be over.
+func (t *Turn) Skip() { t.giveUp(false) }
+
+// Return is Skip as if t had not got the slot: unless there was a call in an earlier one, t has not
+// begun.
+func (t *Turn) Return() {
+	t.Skip()
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	if !t.called {
+		t.begun, t.end, t.over = false, nil, false
+	}
+}
+
+func (t *Turn) giveUp(called bool) {
 	q := t.queue
 	now := q.lock()
 	defer q.mu.Unlock()
@@ -247,47 +217,15 @@ func (t *Turn) GiveUp() {
 		return
 	}
 	t.state = idle
+	t.called = t.called || called
 	q.held--
 	if q.probe == t {
-		q.unproven, q.probe = false, nil
+		q.probe = nil
+		if called {
+			q.unproven = false
+		}
 	}
 	q.dispatch(now)
-}
-
-// Sleep waits for d. A slot should have been given up. It reports whether that was possible before
-// ctx ended, and at once that it is not if the time for the turn ends before.
-func (t *Turn) Sleep(ctx context.Context, d time.Duration) bool {
-	if d > t.left(t.queue.clock.Now()) {
-		return false
-	}
-	select {
-	case <-t.queue.clock.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// begin lets the time for t begin, unless it has. mu is held.
-func (t *Turn) begin(now time.Time) {
-	if !t.begun {
-		t.begun, t.since = true, now
-	}
-}
-
-// left is what is left of the time for t: all of it until it has begun. It is also all of it if by
-// the clock it has not begun or has ended, when nobody would ask: the clock was set since, and
-// nobody knows how long ago that was. mu is held, or the caller is t's goroutine.
-func (t *Turn) left(now time.Time) time.Duration {
-	limit := t.queue.limit
-	if !t.begun {
-		return limit
-	}
-	elapsed := now.Sub(t.since)
-	if elapsed < 0 || elapsed > limit {
-		return limit
-	}
-	return limit - elapsed
 }
 
 // wake lets t, which waits, look. If it has not begun to wait, it looks anyway. mu is held.
