@@ -315,6 +315,9 @@ func TestWithdrawnTurnGetsNoSlot(t *testing.T) {
 		if err := early.Take(t.Context()); err == nil {
 			t.Error("it was taken")
 		}
+		if !early.Withdraw() || early.Take(t.Context()) == nil {
+			t.Error("to withdraw it again undid that")
+		}
 		held, waits, next := taken(t, q), newTurn(q), newTurn(q)
 		ctx, cancel := context.WithCancel(t.Context())
 		result, after := taking(ctx, waits), taking(t.Context(), next)
@@ -374,5 +377,50 @@ func TestTurnThatWaitsAgainIsLateInTheEnd(t *testing.T) {
 		if held, waiting := q.Stats(); held != 0 || waiting != 0 {
 			t.Errorf("%d slots are held, and %d wait", held, waiting)
 		}
+	})
+}
+
+func TestReturnedSlotIsNoTurn(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+		turn := taken(t, q)
+		time.Sleep(limit / 2)
+		turn.Return()
+		checkBegun(t, turn, false)
+		checkStats(t, q, 0, 0)
+		time.Sleep(time.Hour)
+		checkTurn(t, turn.Take(t.Context()))
+		if left := turn.Left(); left != limit {
+			t.Errorf("%v are left", left)
+		}
+		turn.GiveUp() // after a call
+		checkTurn(t, turn.Take(t.Context()))
+		turn.Return()
+		checkBegun(t, turn, true)
+		turn = taken(t, q)
+		turn.Skip()
+		checkBegun(t, turn, true)
+	})
+}
+
+// What a step of the clock says does not count, but what has passed does.
+func TestNothingIsLeftOnceTheTimeForATurnHasPassed(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
+		turn := taken(t, q)
+		turn.GiveUp()
+		time.Sleep(limit + time.Second)
+		for _, offset := range []time.Duration{0, -limit, limit} {
+			c.offset = offset
+			if left := turn.Left(); left != 0 {
+				t.Errorf("%v are left", left)
+			}
+			if turn.Sleep(t.Context(), 1) {
+				t.Error("it slept")
+			}
+		}
+		held := taken(t, q)
+		if err := checkAfter(t, 0, taking(t.Context(), turn)); err != queue.ErrLate {
+			t.Errorf("got %v", err)
+		}
+		held.GiveUp()
 	})
 }
