@@ -254,8 +254,10 @@ func TestRetryAfterOutlastsTheLogin(t *testing.T) {
 			user := cache.User(userID)
 			_, first := user.Token()
 			time.Sleep(want - 1)
-			if _, err := user.Token(); first == nil || err != first {
-				t.Errorf("after almost %v: got %v, want %v", want, err, first)
+			calls := looker.Count(lookertest.OpLoginUser, userID)
+			_, err := user.Token()
+			if first == nil || err == nil || looker.Count(lookertest.OpLoginUser, userID) != calls {
+				t.Errorf("after almost %v: got %v, and before that %v", want, err, first)
 			}
 			time.Sleep(1)
 			accessToken(t, user)

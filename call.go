@@ -37,6 +37,9 @@ const (
 	firstBackoff = 100 * time.Millisecond // before the second try; doubled each time, and jittered
 )
 
+// maxReplays is how often what was answered 401 is sent again, with another token.
+const maxReplays = 2
+
 // calls makes calls of Looker's, each at its turn, for a limited time, and again if that may help.
 type calls struct {
 	queue      *queue.Queue
@@ -125,6 +128,37 @@ func noTurn(op string, who Identity, timeout time.Duration, err error) *CallErro
 
 // errPaused is an ErrRateLimited of an earlier call: there was none now.
 var errPaused = fmt.Errorf("%w", ErrRateLimited)
+
+// queuedError is what a caller gets who leaves before the login has had its turn.
+type queuedError struct {
+	who   Identity
+	place queue.Place
+	cause error // of the end of the caller's context
+}
+
+func (e *queuedError) Error() string {
+	call := CallError{Op: loginOp(e.who), Identity: e.who}
+	var why string
+	switch n := e.place.Ahead; {
+	case e.place.Paused:
+		why = "logins are paused, as Looker asked for it"
+	case n == 1:
+		why = "1 login comes before this one: " + raiseLogins
+	default:
+		why = fmt.Sprintf("up to %d logins come before this one: %s", n, raiseLogins)
+	}
+	return call.Error() + ": " + why + ": " + e.cause.Error()
+}
+
+const raiseLogins = "raise MaxConcurrentLogins if Looker can bear more at once"
+
+func (e *queuedError) Unwrap() error { return e.cause }
+
+// Timeout reports whether the caller's time was up, as a [net.Error] does.
+func (e *queuedError) Timeout() bool {
+	var cause interface{ Timeout() bool }
+	return errors.As(e.cause, &cause) && cause.Timeout()
+}
 
 // meaning says what a failed call under this version of the API means to the caller.
 func meaning(op string, who Identity, version string, failed *looker.Error) *CallError {

@@ -263,37 +263,6 @@ func (e *userError) Error() string { return e.what + ": " + e.err.Error() }
 
 func (e *userError) Unwrap() error { return e.err }
 
-// queuedError is what a caller gets who leaves before the login has had its turn.
-type queuedError struct {
-	who   Identity
-	place queue.Place
-	cause error // of the end of the caller's context
-}
-
-func (e *queuedError) Error() string {
-	call := CallError{Op: loginOp(e.who), Identity: e.who}
-	var why string
-	switch n := e.place.Ahead; {
-	case e.place.Paused:
-		why = "logins are paused, as Looker asked for it"
-	case n == 1:
-		why = "1 login comes before this one: " + raiseLogins
-	default:
-		why = fmt.Sprintf("up to %d logins come before this one: %s", n, raiseLogins)
-	}
-	return call.Error() + ": " + why + ": " + e.cause.Error()
-}
-
-const raiseLogins = "raise MaxConcurrentLogins if Looker can bear more at once"
-
-func (e *queuedError) Unwrap() error { return e.cause }
-
-// Timeout reports whether the caller's time was up, as a [net.Error] does.
-func (e *queuedError) Timeout() bool {
-	var cause interface{ Timeout() bool }
-	return errors.As(e.cause, &cause) && cause.Timeout()
-}
-
 // tooLate is why a login was given up.
 func tooLate(timeout time.Duration) error {
 	const late = "not done within LoginTimeout, %v (is Looker reachable at the base URL?): %w"

@@ -1,6 +1,7 @@
 package lookerauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,9 +69,6 @@ func (l Login) Format(f fmt.State, _ rune) { printWithout(f, l) }
 func (l Login) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "lookerauth.Login{Identity: %v, UserID: %q}", l.Identity, l.UserID), nil
 }
-
-// maxReplays is how often what was answered 401 is sent again, with another token.
-const maxReplays = 2
 
 // login is the issuer that asks Looker.
 type login struct {
@@ -202,11 +200,8 @@ func (l *login) serviceAtTurn(
 		if err := l.logins.take(ctx, opLoginUser, who, turn); err != nil {
 			return nil, err
 		}
-		if held := l.held(); held != nil {
-			return held, nil
-		}
-		if n >= maxReplays && service != nil {
-			return service, nil
+		if held := l.held(); held != nil || n >= maxReplays && service != nil {
+			return cmp.Or(held, service), nil
 		}
 	}
 }

@@ -247,10 +247,7 @@ func (g *group[K, V]) finish(key K, c *call[V], result V, err error) (V, error) 
 	defer g.mu.Unlock()
 	delete(g.calls, key)
 	lost := g.closed
-	switch {
-	case c.discarded: // whoever did that wants more than an end
-		lost = errAgain
-	case lost == nil && c.withdrawn && err != nil:
+	if c.discarded || lost == nil && c.withdrawn && err != nil { // discard wants more than an end
 		lost = errAgain
 	}
 	return g.steps.keep(key, result, err, lost)

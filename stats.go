@@ -14,6 +14,9 @@ import (
 // is refused at once, by a hold-down or during a pause, is in WaitsFailed, and is no login. A login
 // that failed once Logout or Close had discarded its result is in none of these figures; nor is a
 // caller who gets [ErrClosed], or whose identity nobody can have.
+//
+// Users who wait for the service account's login are neither in flight nor queued, and that wait is
+// not in LoginTime, unless a call was made for them before.
 type Stats struct {
 	Users          int    // users whose token is kept, usable or not
 	MaxUsers       int    // Config.MaxUsers: how many there can be

@@ -27,9 +27,8 @@ type Store interface {
 	// CompareAndSwap makes next the value of name for ttl if its value is old, as one step, and
 	// returns the value that name has afterwards: next, or the one that was in the way. Empty old
 	// stands for no value; empty next deletes, and only then may ttl be 0. So it may be sent again
-	// when an
-	// answer was lost: next is never the same twice. After an error nobody knows whether it had
-	// its effect. It keeps neither old nor next.
+	// when an answer was lost: next is never the same twice. After an error nobody knows whether it
+	// had its effect. It keeps neither old nor next.
 	CompareAndSwap(
 		ctx context.Context, name string, old, next []byte, ttl time.Duration,
 	) (now []byte, err error)

@@ -55,9 +55,8 @@ func (c *Cache) ServiceAccount() *TokenSource { return c.As(ServiceAccount()) }
 func (s *TokenSource) Identity() Identity { return Identity{s.slot.Key()} }
 
 // Token is [TokenSource.TokenContext] without a context: it waits for as long as a login takes, and
-// for its turn, without a limit of the caller's. The
-// token is the caller's own, as oauth2.ReuseTokenSource, which is in [oauth2.NewClient], writes to
-// the one that it gets.
+// for its turn, without a limit of the caller's. The token is the caller's own, as
+// oauth2.ReuseTokenSource, which is in [oauth2.NewClient], writes to the one that it gets.
 func (s *TokenSource) Token() (*oauth2.Token, error) {
 	t, err := s.cache.token(context.Background(), s.slot)
 	if err != nil {
@@ -72,10 +71,13 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 // login; its TokenType is "token", as Looker documents the header, and Extra("token_type") is what
 // Looker said. It is shared, which saves an allocation: treat it as read-only.
 //
-// It blocks only while there is no such token. When ctx ends first it returns the cause of that at
-// once, and the login goes on for others. The error of a login is a [*CallError], or one around
-// [ErrInvalidIdentity] or [ErrClosed]; after a failure, callers get the same error without a call
-// for 1 to 30 seconds.
+// It blocks only while there is no such token. When ctx ends first it returns at once, with the
+// cause of that, or with an error around it that says why the login has not had its turn. A login
+// for others, or one that is on the wire, goes on; another one leaves the queue.
+//
+// The error of a login is a [*CallError], or one around [ErrInvalidIdentity] or [ErrClosed]. After
+// a failure, callers get the same error without a call for 1 to 30 seconds, or for as long as
+// Looker has asked for with a 5xx, up to 5 minutes.
 func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	t, err := s.cache.token(ctx, s.slot)
 	if err != nil {
@@ -95,8 +97,9 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 }
 
 // Logout removes the identity's token and logs it out at Looker. The result of a login under way is
-// discarded: its token is logged out, too, and those who wait for it wait for another. The identity
-// may be used again afterwards, which logs it in anew.
+// discarded: its token is logged out, too, and those who wait for it wait for another. A login that
+// has not had its turn keeps that, as its token will be a new one. The identity may be used again
+// afterwards, which logs it in anew.
 //
 // It blocks until Looker has answered or ctx ends. An error is one around [ErrNoIdentity],
 // [ErrInvalidIdentity] or [ErrClosed], or that of the Store. If it is a [*CallError], the token may
