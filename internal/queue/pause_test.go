@@ -80,7 +80,7 @@ func TestPauseThatOutlastsTheTurnIsAnErrorAtOnce(t *testing.T) {
 			t.Error("it has a turn during a pause")
 		}
 		checkStats(t, q, 0, 0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		checkTurn(t, checkAfter(t, limit, taking(t.Context(), turn)))
 	})
 }
@@ -163,7 +163,7 @@ func TestOneProbesAfterAPause(t *testing.T) {
 		}
 		time.Sleep(limit - 1)
 		checkStats(t, q, 0, 6)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		checkStats(t, q, 1, 5)
 		time.Sleep(time.Hour)
 		if newTurn(q).Try() {
@@ -306,7 +306,7 @@ func TestOneWaitsForThePausesEndForAll(t *testing.T) {
 		if n := c.timers.Load(); n != 1 {
 			t.Errorf("%d timers were made", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		checkStats(t, q, 0, 0)
 	})
 }
@@ -314,7 +314,7 @@ func TestOneWaitsForThePausesEndForAll(t *testing.T) {
 func TestPauseThatBeginsWhileTheClockIsReadIsHeeded(t *testing.T) {
 	simulate(t, 1, func(t *testing.T, q *queue.Queue, c *clock) {
 		c.onNow = func() {
-			time.Sleep(1) // so that what is read lies before the pause
+			time.Sleep(time.Nanosecond) // so that what is read lies before the pause
 			q.Pause(limit)
 		}
 		checkTurn(t, checkAfter(t, limit+1, taking(t.Context(), newTurn(q))))
@@ -329,7 +329,7 @@ func TestClockSetBackEndsAPause(t *testing.T) {
 			held := taken(t, q)
 			c.offset = 0 // it was seen to have ended
 			held.GiveUp()
-			held = taken(t, q)
+			taken(t, q)
 			c.offset = -back
 			q.Pause(limit / 2) // however long the other one had been
 			checkTurn(t, checkAfter(t, limit/2, taking(t.Context(), newTurn(q))))
