@@ -99,7 +99,7 @@ func TestFiguresOfHarmAreWhatCallersGet(t *testing.T) {
 				client := &http.Client{Transport: cache.Transport(nil)}
 				for range 30 {
 					together(users, func(i int) {
-						ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+						ctx, cancel := context.WithTimeout(t.Context(), 11*time.Second)
 						defer cancel()
 						ctx = lookerauth.WithUser(ctx, nthUser(i))
 						req, _ := http.NewRequestWithContext(
