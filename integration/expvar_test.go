@@ -43,6 +43,7 @@ func Example_expvar() {
 	// Output:
 	// {
 	//   "Users": 1,
+	//   "MaxUsers": 10000,
 	//   "LoginsInFlight": 0,
 	//   "LoginsQueued": 0,
 	//   "Logins": 2,
@@ -83,12 +84,20 @@ func Example_expvar() {
 	//     }
 	//   },
 	//   "LoginTime": 0,
+	//   "WaitsServed": 1,
+	//   "WaitsFailed": 0,
+	//   "WaitsLeft": 0,
 	//   "Joins": 0,
 	//   "Rejections": 0,
 	//   "Replays": 0,
 	//   "Evictions": 0,
+	//   "LiveEvictions": 0,
 	//   "Logouts": 0,
+	//   "FailedLogouts": 0,
 	//   "StoreHits": 0,
-	//   "StoreErrors": 0
+	//   "StoreErrors": 0,
+	//   "StoreUnopened": 0,
+	//   "StoreAhead": 0,
+	//   "StoreLeftAlone": false
 	// }
 }
