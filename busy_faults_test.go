@@ -286,30 +286,6 @@ func TestLoginThatNobodyWaitsForAnyMoreIsNotTriedAgain(t *testing.T) {
 	})
 }
 
-func TestRefreshesArePacedDuringAPauseWithoutTheServiceAccount(t *testing.T) {
-	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		store := newMemoryStore()
-		cache := newCache(t, looker, withStore(store))
-		user := cache.User("789")
-		accessToken(t, user)
-		time.Sleep(58 * time.Minute)
-		accessToken(t, cache.ServiceAccount())
-		synctest.Wait()
-		looker.FailNext(lookertest.OpLoginUser, rateLimited("240"))
-		failsWith(t, cache.User("790"), lookerauth.ErrRateLimited)
-		invalidate(t, cache.ServiceAccount())
-		before := store.callsOf("Get")
-		for range 100 {
-			accessToken(t, user)
-			synctest.Wait()
-			time.Sleep(20 * time.Millisecond)
-		}
-		if n := store.callsOf("Get") - before; n > 6 {
-			t.Errorf("the Store was asked %d times in 2 s", n)
-		}
-	})
-}
-
 func TestLogoutKeepsTheLoginThatIsQueued(t *testing.T) {
 	for name, options := range map[string][]option{
 		"alone": nil, "with a Store": {withStore(newMemoryStore())},

@@ -70,6 +70,33 @@ func TestBrokenCodeOfTheUserIsAnErrorForEveryWaiter(t *testing.T) {
 	}
 }
 
+// hasty is an error that takes each one that it is compared with for its own kind.
+type hasty struct{ code int }
+
+func (h *hasty) Error() string        { return "hasty" }
+func (h *hasty) Is(target error) bool { return target.(*hasty).code == h.code }
+
+// Whoever looks into it, in whichever goroutine, would panic.
+func TestErrorThatCannotBeComparedIsAnErrorForEveryWaiter(t *testing.T) {
+	for name, broken := range map[string]option{
+		"APIKey": withAPIKey(func() (string, string, error) { return "", "", &hasty{} }),
+		"Transport": withTransport(roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, &hasty{}
+		})),
+		"AfterLogin": afterLogin(func() error { return &hasty{} }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				user := newCache(t, looker, broken).User("789")
+				together(10, func(int) {
+					_, err := user.Token()
+					checkErrorSays(t, err, "panicked", "hasty")
+				})
+			})
+		})
+	}
+}
+
 func TestPanicIsReportedWithItsPlace(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		broken := withAPIKey(func() (string, string, error) { panic("oh") })

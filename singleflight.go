@@ -258,25 +258,26 @@ func (g *group[K, V]) report(key K, c *call[V], r singleflight.Result) {
 	g.steps.report(c.values, key, r.Val.(V), r.Err)
 }
 
-// discard lets nobody have a result from before of key's call under way. Until the caller
-// calls done, close is not complete; after close there is nothing to discard.
+// discard lets nobody have a result from before of key's call under way. Until the caller calls
+// done, close is not complete; after close there is nothing to discard.
 func (g *group[K, V]) discard(key K) (done func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed != nil {
-		return nil, g.closed
-	}
-	if c := g.calls[key]; c != nil && g.steps.discards(c.begun) {
+	if c := g.calls[key]; c != nil && g.closed == nil && g.steps.discards(c.begun) {
 		c.discarded = true
 	}
-	g.running.Add(1)
-	return g.running.Done, nil
+	return g.held()
 }
 
-// hold lets close not be complete until the caller calls done; there is nothing to hold after it.
+// hold lets close not be complete until the caller calls done. After close it is too late.
 func (g *group[K, V]) hold() (done func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.held()
+}
+
+// held is hold. mu is held.
+func (g *group[K, V]) held() (done func(), err error) {
 	if g.closed != nil {
 		return nil, g.closed
 	}

@@ -23,10 +23,28 @@ func Run(f func() error) <-chan error {
 			result <- err
 		}()
 		if err = f(); err != nil {
-			_ = err.Error() // an error that panics when it is asked what it says is that panic
+			ask(err)
 		}
 	}()
 	return result
+}
+
+// nobodys is an error that no other one is.
+type nobodys struct{ error }
+
+// ask asks an error of the user's what errors are asked. One that panics then is that panic, which
+// nobody else could recover: a nil pointer that is asked for its text, or a method Is that takes
+// every target for its own type.
+func ask(err error) {
+	_ = err.Error()
+	_ = errors.Is(err, nobodys{})
+	_, _ = errors.AsType[nobodys](err)
+	if late, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok {
+		late.Timeout()
+	}
 }
 
 // Recover runs f in the caller's goroutine. A panic in it ends f alone.

@@ -153,6 +153,38 @@ func TestErrorThatPanicsIsThatPanic(t *testing.T) {
 	}
 }
 
+// hasty takes every error that it is compared with for one of its own type.
+type hasty struct{ code int }
+
+func (h *hasty) Error() string        { return "hasty" }
+func (h *hasty) Is(target error) bool { return target.(*hasty).code == h.code }
+
+// eager takes every target for one of its own type.
+type eager struct{}
+
+func (eager) Error() string      { return "eager" }
+func (eager) As(target any) bool { *target.(**hasty) = nil; return true }
+
+// untimely panics when it is asked whether it is a time-out.
+type untimely struct{}
+
+func (untimely) Error() string { return "untimely" }
+func (untimely) Timeout() bool { panic("oh") }
+
+func TestErrorThatPanicsWhenItIsComparedIsThatPanic(t *testing.T) {
+	for method, broken := range map[string]error{
+		"Is": &hasty{}, "As": eager{}, "Timeout": untimely{},
+	} {
+		for _, returned := range []error{broken, fmt.Errorf("wrapped: %w", broken)} {
+			err := <-guard.Run(func() error { return returned })
+			if err == nil || !strings.HasSuffix(err.Error(), "."+method) ||
+				!strings.Contains(err.Error(), "panicked") {
+				t.Errorf("%s: got %v", method, err)
+			}
+		}
+	}
+}
+
 func TestNilErrorOfTheRuntimesIsAnError(t *testing.T) {
 	err := <-guard.Run(func() error { panic((*runtime.TypeAssertionError)(nil)) })
 	if err == nil || !strings.Contains(err.Error(), "*runtime.TypeAssertionError") {
