@@ -261,23 +261,22 @@ func (g *group[K, V]) report(key K, c *call[V], r singleflight.Result) {
 // discard lets nobody have a result from before of key's call under way. Until the caller calls
 // done, close is not complete; after close there is nothing to discard.
 func (g *group[K, V]) discard(key K) (done func(), err error) {
+	done, err = g.hold()
+	if err != nil {
+		return nil, err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c := g.calls[key]; c != nil && g.closed == nil && g.steps.discards(c.begun) {
+	if c := g.calls[key]; c != nil && g.steps.discards(c.begun) {
 		c.discarded = true
 	}
-	return g.held()
+	return done, nil
 }
 
 // hold lets close not be complete until the caller calls done. After close it is too late.
 func (g *group[K, V]) hold() (done func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.held()
-}
-
-// held is hold. mu is held.
-func (g *group[K, V]) held() (done func(), err error) {
 	if g.closed != nil {
 		return nil, g.closed
 	}
