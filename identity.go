@@ -19,6 +19,19 @@ func ServiceAccount() Identity { return Identity{token.Key{Kind: token.ServiceAc
 // that cannot be a user's is [ErrInvalidIdentity], which says what an id may have.
 func User(id string) Identity { return Identity{token.Key{ID: id, Kind: token.User}} }
 
+// CredentialType is what Looker calls a kind of credentials by which it knows a user. The constants
+// are the common ones; Looker may know others, of a to z, 0 to 9 and _.
+type CredentialType string
+
+const (
+	CredentialEmbed  CredentialType = "embed"  // the external_user_id of an embed user
+	CredentialEmail  CredentialType = "email"  // the email address to log in with
+	CredentialSAML   CredentialType = "saml"   // the saml_user_id
+	CredentialOIDC   CredentialType = "oidc"   // the oidc_user_id
+	CredentialLDAP   CredentialType = "ldap"   // the ldap_id
+	CredentialGoogle CredentialType = "google" // the google_user_id
+)
+
 // String returns "service_account", "user:" and the id, or "nobody". Two identities never have the
 // same one.
 func (i Identity) String() string { return i.key.String() }

@@ -51,16 +51,18 @@ func holders(t *testing.T, looker *lookertest.Server) (all map[string][]any, sec
 	withPassword.BaseURL = "https://me:" + cfg.ClientSecret + "@looker.example"
 	key := lookerauth.APIKey{ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret}
 	all = map[string][]any{
-		"APIKey":        forms(key),
-		"Cache":         forms(*cache),
-		"Config":        append(forms(cfg), forms(withPassword)...),
-		"Identity":      forms(user.Identity()),
-		"Login":         append(forms(login), forms(*login.Client)...),
-		"LoginFailures": forms(cache.Stats().UserLogins.Failed),
-		"LoginStats":    forms(cache.Stats().UserLogins),
-		"Stats":         forms(cache.Stats()),
-		"TokenSource":   append(forms(*user), forms(*service)...),
-		"Transport":     slices.Concat(forms(*transport), forms(*ofContext), forms(*user.Client())),
+		"APIKey":         forms(key),
+		"Cache":          forms(*cache),
+		"Config":         append(forms(cfg), forms(withPassword)...),
+		"CredentialType": {lookerauth.CredentialEmbed},
+		"Identity":       forms(user.Identity()),
+		"Login":          append(forms(login), forms(*login.Client)...),
+		"LoginFailures":  forms(cache.Stats().UserLogins.Failed),
+		"LoginStats":     forms(cache.Stats().UserLogins),
+		"Stats":          forms(cache.Stats()),
+		"TokenSource":    append(forms(*user), forms(*service)...),
+		"Transport": slices.Concat(
+			forms(*transport), forms(*ofContext), forms(*user.Client())),
 	}
 	inside := reflect.ValueOf(login.Client.Transport).Elem() // as html/template looks at it
 	all["Login"] = append(all["Login"], inside)
