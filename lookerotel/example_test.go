@@ -51,7 +51,7 @@ func ExampleRegister() {
 	// lookerauth.max_users 10000
 	// lookerauth.logins 1 lookerauth.identity=service_account,lookerauth.trigger=caller
 	// lookerauth.logins 2 lookerauth.identity=user,lookerauth.trigger=caller
-	// lookerauth.waits_served 2
+	// lookerauth.waits 2 lookerauth.outcome=served
 }
 
 func ExampleWithAttributes() {

@@ -5,80 +5,86 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/lookerauth/lookerauth"
 )
 
-type stats = lookerauth.Stats
+// reading is what one collection reads of a Cache.
+type reading struct {
+	lookerauth.Stats
+	health lookerauth.Health
+}
 
-// figures has one for each field of [lookerauth.Stats], but that all logins are one.
+// figures has one for each field of a reading, but that what attributes tell apart is one, and that
+// of [lookerauth.Health] only states are, which a query may compare with a limit.
 //
 // The number of users is a gauge, not a sum that goes up and down: several processes may hold a
 // token of the same user.
 var figures = []figure{
 	{gauge, "lookerauth.users", "{user}",
 		"Users whose token is kept.",
-		only(func(s stats) uint64 { return uint64(s.Users) })},
+		only(func(r reading) uint64 { return uint64(r.Users) })},
 	{gauge, "lookerauth.max_users", "{user}",
 		"Users whose token can be kept at once.",
-		only(func(s stats) uint64 { return uint64(s.MaxUsers) })},
+		only(func(r reading) uint64 { return uint64(r.MaxUsers) })},
 	{gauge, "lookerauth.logins_in_flight", "{login}",
 		"Logins that have one of the slots now.",
-		only(func(s stats) uint64 { return uint64(s.LoginsInFlight) })},
+		only(func(r reading) uint64 { return uint64(r.LoginsInFlight) })},
 	{gauge, "lookerauth.logins_queued", "{login}",
 		"Logins that wait for a slot now, or for the end of a pause.",
-		only(func(s stats) uint64 { return uint64(s.LoginsQueued) })},
+		only(func(r reading) uint64 { return uint64(r.LoginsQueued) })},
 	{counter, "lookerauth.logins", "{login}",
 		"Logins that have ended.",
 		logins()},
-	{seconds, "lookerauth.login_time", "s",
+	{secondsCounter, "lookerauth.login_time", "s",
 		"Time of all logins together, each from its turn to its end.",
-		only(func(s stats) uint64 { return uint64(s.LoginTime) })},
-	{counter, "lookerauth.waits_served", "{caller}",
-		"Callers who had to wait for a login, and got its token.",
-		only(func(s stats) uint64 { return s.WaitsServed })},
-	{counter, "lookerauth.waits_failed", "{caller}",
-		"Callers who got the error of a login.",
-		only(func(s stats) uint64 { return s.WaitsFailed })},
-	{counter, "lookerauth.waits_left", "{caller}",
-		"Callers whose context ended while they waited for a login.",
-		only(func(s stats) uint64 { return s.WaitsLeft })},
+		only(func(r reading) uint64 { return uint64(r.LoginTime) })},
+	{counter, "lookerauth.waits", "{caller}",
+		"Callers for whom there was no usable token, by how that ended.",
+		waits()},
 	{counter, "lookerauth.joins", "{caller}",
 		"Callers who got the result of a login under way when they came.",
-		only(func(s stats) uint64 { return s.Joins })},
+		only(func(r reading) uint64 { return r.Joins })},
 	{counter, "lookerauth.rejections", "{token}",
 		"Tokens invalidated because Looker rejected them, or through Invalidate.",
-		only(func(s stats) uint64 { return s.Rejections })},
+		only(func(r reading) uint64 { return r.Rejections })},
 	{counter, "lookerauth.replays", "{request}",
 		"Requests sent a second time after a 401.",
-		only(func(s stats) uint64 { return s.Replays })},
+		only(func(r reading) uint64 { return r.Replays })},
 	{counter, "lookerauth.evictions", "{user}",
 		"Users pushed out by more recent ones.",
-		only(func(s stats) uint64 { return s.Evictions })},
+		only(func(r reading) uint64 { return r.Evictions })},
 	{counter, "lookerauth.live_evictions", "{user}",
 		"Users pushed out whose token could still be used.",
-		only(func(s stats) uint64 { return s.LiveEvictions })},
+		only(func(r reading) uint64 { return r.LiveEvictions })},
 	{counter, "lookerauth.logouts", "{token}",
 		"Tokens revoked at Looker.",
-		only(func(s stats) uint64 { return s.Logouts })},
+		only(func(r reading) uint64 { return r.Logouts })},
 	{counter, "lookerauth.failed_logouts", "{token}",
 		"Tokens that could not be revoked at Looker.",
-		only(func(s stats) uint64 { return s.FailedLogouts })},
+		only(func(r reading) uint64 { return r.FailedLogouts })},
 	{counter, "lookerauth.store_hits", "{token}",
 		"Tokens taken from the Store.",
-		only(func(s stats) uint64 { return s.StoreHits })},
+		only(func(r reading) uint64 { return r.StoreHits })},
 	{counter, "lookerauth.store_errors", "{operation}",
 		"Operations of the Store that failed.",
-		only(func(s stats) uint64 { return s.StoreErrors })},
+		only(func(r reading) uint64 { return r.StoreErrors })},
 	{counter, "lookerauth.store_unopened", "{value}",
 		"Values from the Store that did not open.",
-		only(func(s stats) uint64 { return s.StoreUnopened })},
+		only(func(r reading) uint64 { return r.StoreUnopened })},
 	{counter, "lookerauth.store_ahead", "{token}",
 		"Tokens from the Store whose login lies in the future.",
-		only(func(s stats) uint64 { return s.StoreAhead })},
-	{gauge, "lookerauth.store_left_alone", "1",
-		"Whether the Store is left alone, as it has just failed.",
-		only(func(s stats) uint64 { return bit(s.StoreLeftAlone) })},
+		only(func(r reading) uint64 { return r.StoreAhead })},
+	{gauge, "lookerauth.store_left_alone", "{store}",
+		"Stores that are left alone, as they have just failed: 0 or 1.",
+		only(func(r reading) uint64 { return bit(r.StoreLeftAlone) })},
+	{secondsGauge, "lookerauth.service_account.token_life", "s",
+		"Time for which the service account's token can be used; 0 without one.",
+		only(func(r reading) uint64 { return uint64(r.health.TokenLife) })},
+	{secondsGauge, "lookerauth.failing_since", "s",
+		"Unix time since when logins fail, generally; 0 while they do not.",
+		failingSince()},
 }
 
 // figure is a metric.
@@ -93,7 +99,7 @@ type figure struct {
 // value is one of a metric's, which its attributes tell from the others.
 type value struct {
 	attributes []attribute.KeyValue
-	of         func(stats) uint64
+	of         func(reading) uint64
 }
 
 // bit is 1 for true.
@@ -105,16 +111,29 @@ func bit(b bool) uint64 {
 }
 
 // only is the value of a metric that has no other.
-func only(of func(stats) uint64) []value { return []value{{nil, of}} }
+func only(of func(reading) uint64) []value { return []value{{nil, of}} }
+
+// The keys of attributes.
+const (
+	identityKey = attribute.Key("lookerauth.identity")
+	triggerKey  = attribute.Key("lookerauth.trigger")
+	outcomeKey  = attribute.Key("lookerauth.outcome")
+)
+
+// The values of lookerauth.identity.
+const (
+	serviceAccount = "service_account"
+	user           = "user"
+)
 
 // logins are the values of all [lookerauth.LoginStats], those of failed logins with an error.type.
 func logins() (values []value) {
 	for _, who := range []struct {
 		identity string
-		of       func(stats) lookerauth.LoginStats
+		of       func(reading) lookerauth.LoginStats
 	}{
-		{"service_account", func(s stats) lookerauth.LoginStats { return s.ServiceAccount }},
-		{"user", func(s stats) lookerauth.LoginStats { return s.UserLogins }},
+		{serviceAccount, func(r reading) lookerauth.LoginStats { return r.ServiceAccount }},
+		{user, func(r reading) lookerauth.LoginStats { return r.UserLogins }},
 	} {
 		for _, why := range []struct {
 			trigger string
@@ -128,16 +147,12 @@ func logins() (values []value) {
 				func(l lookerauth.LoginStats) uint64 { return l.Refreshed },
 				func(l lookerauth.LoginStats) lookerauth.LoginFailures { return l.RefreshFailed }},
 		} {
-			attributes := []attribute.KeyValue{
-				attribute.String("lookerauth.identity", who.identity),
-				attribute.String("lookerauth.trigger", why.trigger),
-			}
-			granted := func(s stats) uint64 { return why.granted(who.of(s)) }
-			values = append(values, value{attributes, granted})
+			identity, trigger := identityKey.String(who.identity), triggerKey.String(why.trigger)
+			granted := func(r reading) uint64 { return why.granted(who.of(r)) }
+			values = append(values, value{[]attribute.KeyValue{identity, trigger}, granted})
 			for _, reason := range reasons {
-				failed := func(s stats) uint64 { return reason.of(why.failed(who.of(s))) }
-				errorType := attribute.String("error.type", reason.errorType)
-				with := append(attributes[:len(attributes):len(attributes)], errorType)
+				failed := func(r reading) uint64 { return reason.of(why.failed(who.of(r))) }
+				with := []attribute.KeyValue{identity, trigger, reason.errorType}
 				values = append(values, value{with, failed})
 			}
 		}
@@ -147,22 +162,68 @@ func logins() (values []value) {
 
 // reasons are the fields of [lookerauth.LoginFailures].
 var reasons = []struct {
-	errorType string
+	errorType attribute.KeyValue
 	of        func(lookerauth.LoginFailures) uint64
 }{
-	{"refused", func(f lookerauth.LoginFailures) uint64 { return f.Refused }},
-	{"not_found", func(f lookerauth.LoginFailures) uint64 { return f.NotFound }},
-	{"rate_limited", func(f lookerauth.LoginFailures) uint64 { return f.RateLimited }},
-	{"unavailable", func(f lookerauth.LoginFailures) uint64 { return f.Unavailable }},
-	{"_OTHER", func(f lookerauth.LoginFailures) uint64 { return f.Other }}, // OpenTelemetry's word
+	{semconv.ErrorTypeKey.String("refused"),
+		func(f lookerauth.LoginFailures) uint64 { return f.Refused }},
+	{semconv.ErrorTypeKey.String("not_found"),
+		func(f lookerauth.LoginFailures) uint64 { return f.NotFound }},
+	{semconv.ErrorTypeKey.String("rate_limited"),
+		func(f lookerauth.LoginFailures) uint64 { return f.RateLimited }},
+	{semconv.ErrorTypeKey.String("unavailable"),
+		func(f lookerauth.LoginFailures) uint64 { return f.Unavailable }},
+	{semconv.ErrorTypeOther,
+		func(f lookerauth.LoginFailures) uint64 { return f.Other }},
+}
+
+// waits are the values of those fields of [lookerauth.Stats] that count callers who waited.
+func waits() (values []value) {
+	for _, end := range []struct {
+		outcome string
+		of      func(reading) uint64
+	}{
+		{"served", func(r reading) uint64 { return r.WaitsServed }},
+		{"failed", func(r reading) uint64 { return r.WaitsFailed }},
+		{"left", func(r reading) uint64 { return r.WaitsLeft }},
+	} {
+		outcome := outcomeKey.String(end.outcome)
+		values = append(values, value{[]attribute.KeyValue{outcome}, end.of})
+	}
+	return values
+}
+
+// failingSince are the values of the FailingSince of each [lookerauth.LoginHealth].
+func failingSince() (values []value) {
+	for _, who := range []struct {
+		identity string
+		of       func(reading) time.Time
+	}{
+		{serviceAccount, func(r reading) time.Time { return r.health.ServiceAccount.FailingSince }},
+		{user, func(r reading) time.Time { return r.health.Users.FailingSince }},
+	} {
+		identity := identityKey.String(who.identity)
+		since := func(r reading) uint64 { return unixNano(who.of(r)) }
+		values = append(values, value{[]attribute.KeyValue{identity}, since})
+	}
+	return values
+}
+
+// unixNano is 0 for no time.
+func unixNano(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(t.UnixNano())
 }
 
 type kind int
 
 const (
-	gauge   kind = iota
-	counter      // of things
-	seconds      // a counter; its value comes in nanoseconds
+	gauge          kind = iota
+	counter             // of things
+	secondsGauge        // its value comes in nanoseconds
+	secondsCounter      // likewise
 )
 
 // observe is how a value of a metric is observed.
@@ -171,20 +232,29 @@ type observe func(observer metric.Observer, value uint64, with metric.ObserveOpt
 // instrument makes the metric's instrument.
 func (f figure) instrument(meter metric.Meter) (metric.Observable, observe, error) {
 	unit, description := metric.WithUnit(f.unit), metric.WithDescription(f.description)
-	if f.kind == seconds {
+	switch f.kind {
+	case secondsGauge:
+		instrument, err := meter.Float64ObservableGauge(f.name, unit, description)
+		return instrument, observeSeconds(instrument), err
+	case secondsCounter:
 		instrument, err := meter.Float64ObservableCounter(f.name, unit, description)
-		return instrument, func(o metric.Observer, value uint64, with metric.ObserveOption) {
-			o.ObserveFloat64(instrument, time.Duration(value).Seconds(), with)
-		}, err
+		return instrument, observeSeconds(instrument), err
+	case gauge:
+		instrument, err := meter.Int64ObservableGauge(f.name, unit, description)
+		return instrument, observeThings(instrument), err
 	}
-	var instrument metric.Int64Observable
-	var err error
-	if f.kind == gauge {
-		instrument, err = meter.Int64ObservableGauge(f.name, unit, description)
-	} else {
-		instrument, err = meter.Int64ObservableCounter(f.name, unit, description)
+	instrument, err := meter.Int64ObservableCounter(f.name, unit, description)
+	return instrument, observeThings(instrument), err
+}
+
+func observeSeconds(instrument metric.Float64Observable) observe {
+	return func(o metric.Observer, value uint64, with metric.ObserveOption) {
+		o.ObserveFloat64(instrument, time.Duration(value).Seconds(), with)
 	}
-	return instrument, func(o metric.Observer, value uint64, with metric.ObserveOption) {
+}
+
+func observeThings(instrument metric.Int64Observable) observe {
+	return func(o metric.Observer, value uint64, with metric.ObserveOption) {
 		o.ObserveInt64(instrument, int64(value), with)
-	}, err
+	}
 }

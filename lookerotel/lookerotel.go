@@ -2,37 +2,40 @@
 //
 //	registration, err := lookerotel.Register(cache, otel.GetMeterProvider())
 //
-// A metric has the name of its field of [lookerauth.Stats], in snake case and after "lookerauth.".
-// What counts since the Cache was made is a counter, and what says how many there are now is a
-// gauge:
+// They are the fields of [lookerauth.Stats], and what an alert may be about of [lookerauth.Health].
+// What counts since the Cache was made is a counter, and what is so now is a gauge:
 //
-//	lookerauth.users             {user}       gauge
-//	lookerauth.max_users         {user}       gauge
-//	lookerauth.logins_in_flight  {login}      gauge
-//	lookerauth.logins_queued     {login}      gauge
-//	lookerauth.logins            {login}      counter
-//	lookerauth.login_time        s            counter
-//	lookerauth.waits_served      {caller}     counter
-//	lookerauth.waits_failed      {caller}     counter
-//	lookerauth.waits_left        {caller}     counter
-//	lookerauth.joins             {caller}     counter
-//	lookerauth.rejections        {token}      counter
-//	lookerauth.replays           {request}    counter
-//	lookerauth.evictions         {user}       counter
-//	lookerauth.live_evictions    {user}       counter
-//	lookerauth.logouts           {token}      counter
-//	lookerauth.failed_logouts    {token}      counter
-//	lookerauth.store_hits        {token}      counter
-//	lookerauth.store_errors      {operation}  counter
-//	lookerauth.store_unopened    {value}      counter
-//	lookerauth.store_ahead       {token}      counter
-//	lookerauth.store_left_alone  1            gauge
+//	lookerauth.users                       {user}       gauge
+//	lookerauth.max_users                   {user}       gauge
+//	lookerauth.logins_in_flight            {login}      gauge
+//	lookerauth.logins_queued               {login}      gauge
+//	lookerauth.logins                      {login}      counter
+//	lookerauth.login_time                  s            counter
+//	lookerauth.waits                       {caller}     counter
+//	lookerauth.joins                       {caller}     counter
+//	lookerauth.rejections                  {token}      counter
+//	lookerauth.replays                     {request}    counter
+//	lookerauth.evictions                   {user}       counter
+//	lookerauth.live_evictions              {user}       counter
+//	lookerauth.logouts                     {token}      counter
+//	lookerauth.failed_logouts              {token}      counter
+//	lookerauth.store_hits                  {token}      counter
+//	lookerauth.store_errors                {operation}  counter
+//	lookerauth.store_unopened              {value}      counter
+//	lookerauth.store_ahead                 {token}      counter
+//	lookerauth.store_left_alone            {store}      gauge
+//	lookerauth.service_account.token_life  s            gauge
+//	lookerauth.failing_since               s            gauge
 //
-// lookerauth.logins counts failed logins, too: all that [lookerauth.LoginStats] does. These
-// attributes tell its values apart:
+// lookerauth.logins has all that [lookerauth.LoginStats] counts, failed logins, too.
+// lookerauth.waits has those callers for whom there was no usable token. lookerauth.failing_since
+// is the Unix time since when logins fail generally, and 0 while they do not: a state, however
+// rarely somebody tries. These attributes tell values apart:
 //
-//	lookerauth.identity  service_account, user
-//	lookerauth.trigger   caller: somebody waited for the login; refresh: it was in the background
+//	lookerauth.identity  of logins, failing_since: service_account, user
+//	lookerauth.trigger   of logins: caller, as somebody waited for it; refresh, in the background
+//	lookerauth.outcome   of waits: served, with a token; failed, with the error of a login;
+//	                     left, as their context ended first
 //	error.type           of failed logins only: refused, not_found, rate_limited, unavailable,
 //	                     or _OTHER, by the reasons of [lookerauth.LoginFailures]
 //
@@ -47,18 +50,22 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/lookerauth/lookerauth"
 )
 
-// scope is the name of the instrumentation scope.
-const scope = "github.com/lookerauth/lookerauth/lookerotel"
+// The instrumentation scope.
+const (
+	scope   = "github.com/lookerauth/lookerauth/lookerotel"
+	version = "0.1.0" // of this module: a test compares it with CHANGELOG.md
+)
 
 // Option changes what [Register] does. The zero Option changes nothing.
 type Option struct{ attributes []attribute.KeyValue }
 
 // WithAttributes puts the attributes on every value. Given more than once they add up, and of two
-// attributes with the same key the later one counts; those of lookerauth.logins come last. Give
+// attributes with the same key the later one counts; those that a metric has itself come last. Give
 // Caches that share a provider some that tell them apart: otherwise the SDK adds their counters up,
 // and keeps the gauges of one of them.
 func WithAttributes(attrs ...attribute.KeyValue) Option {
@@ -66,7 +73,7 @@ func WithAttributes(attrs ...attribute.KeyValue) Option {
 }
 
 // Register makes provider collect the figures of cache: each collection reads
-// [lookerauth.Cache.Stats] once.
+// [lookerauth.Cache.Stats] and [lookerauth.Cache.Health] once, which changes nothing.
 //
 // Unregister of the [metric.Registration] ends the collection, and the reference to cache.
 // [lookerauth.Cache.Close] does not: what cache did until then stays visible.
@@ -76,7 +83,8 @@ func WithAttributes(attrs ...attribute.KeyValue) Option {
 func Register(
 	cache *lookerauth.Cache, provider metric.MeterProvider, opts ...Option,
 ) (metric.Registration, error) {
-	meter := provider.Meter(scope)
+	meter := provider.Meter(scope,
+		metric.WithInstrumentationVersion(version), metric.WithSchemaURL(semconv.SchemaURL))
 	var attributes []attribute.KeyValue
 	for _, opt := range opts {
 		attributes = append(attributes, opt.attributes...)
@@ -98,9 +106,9 @@ func Register(
 		return nil, fmt.Errorf("lookerotel: %w", err)
 	}
 	collect := func(_ context.Context, observer metric.Observer) error {
-		stats := cache.Stats()
+		read := reading{cache.Stats(), cache.Health()}
 		for _, o := range observations {
-			o.observe(observer, o.of(stats), o.with)
+			o.observe(observer, o.of(read), o.with)
 		}
 		return nil
 	}
@@ -114,6 +122,6 @@ func Register(
 // observation is what is observed of one value at each collection.
 type observation struct {
 	observe observe
-	of      func(stats) uint64
+	of      func(reading) uint64
 	with    metric.ObserveOption
 }

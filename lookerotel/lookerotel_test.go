@@ -1,11 +1,13 @@
 package lookerotel
 
 import (
+	"context"
 	"errors"
+	"io/fs"
 	"os"
-	"reflect"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
@@ -107,110 +110,23 @@ func loginSum(values map[string]int64) metricdata.Sum[int64] {
 	return all
 }
 
+// waitSum is the data of the counter of callers who waited.
+func waitSum(served, failed, left int64) metricdata.Sum[int64] {
+	all := sum(0)
+	all.DataPoints = nil
+	values := map[string]int64{"served": served, "failed": failed, "left": left}
+	for outcome, value := range values {
+		attributes := attribute.NewSet(attribute.String("lookerauth.outcome", outcome))
+		point := metricdata.DataPoint[int64]{Attributes: attributes, Value: value}
+		all.DataPoints = append(all.DataPoints, point)
+	}
+	return all
+}
+
 // wantAggregation fails the test if got differs from want in more than its time.
 func wantAggregation(t *testing.T, got, want metricdata.Aggregation) {
 	t.Helper()
 	metricdatatest.AssertAggregationsEqual(t, want, got, metricdatatest.IgnoreTimestamp())
-}
-
-func TestEveryFieldOfStatsIsAMetric(t *testing.T) {
-	var stats lookerauth.Stats
-	want := make(map[string]uint64)
-	setFields(reflect.ValueOf(&stats).Elem(), "", want)
-	delete(want, "Logins") // a sum of others
-	for _, figure := range figures {
-		for _, value := range figure.values {
-			field := fieldOf(figure.name, value.attributes)
-			if got := value.of(stats); got != want[field] {
-				t.Errorf("%s with %v is %d, want %d, as %s has",
-					figure.name, value.attributes, got, want[field], field)
-			}
-			delete(want, field)
-		}
-	}
-	for field := range want {
-		t.Errorf("%s is no metric", field)
-	}
-}
-
-// setFields sets each field that is a number to another one, and notes it by the field's path.
-func setFields(s reflect.Value, path string, values map[string]uint64) {
-	for i := range s.NumField() {
-		field, name := s.Field(i), path+s.Type().Field(i).Name
-		if field.Kind() == reflect.Struct {
-			setFields(field, name+".", values)
-			continue
-		}
-		if field.Kind() == reflect.Bool {
-			values[name] = 1
-			field.SetBool(true)
-			continue
-		}
-		values[name] = uint64(len(values) + 100)
-		field.Set(reflect.ValueOf(values[name]).Convert(field.Type()))
-	}
-}
-
-// fieldOf is the path of the field of [lookerauth.Stats] that a value must be of, by its name and
-// its attributes.
-func fieldOf(name string, attributes []attribute.KeyValue) string {
-	if name != "lookerauth.logins" {
-		return camelCase(strings.TrimPrefix(name, "lookerauth."))
-	}
-	has := make(map[attribute.Key]string)
-	for _, attr := range attributes {
-		has[attr.Key] = attr.Value.AsString()
-	}
-	of := map[string]string{"service_account": "ServiceAccount.", "user": "UserLogins."}
-	field := of[has["lookerauth.identity"]]
-	reason, failed := has["error.type"]
-	switch trigger := has["lookerauth.trigger"]; {
-	case trigger == "caller" && !failed:
-		return field + "Granted"
-	case trigger == "refresh" && !failed:
-		return field + "Refreshed"
-	case trigger == "caller":
-		field += "Failed."
-	case trigger == "refresh":
-		field += "RefreshFailed."
-	}
-	if reason == semconv.ErrorTypeOther.Value.AsString() {
-		return field + "Other"
-	}
-	return field + camelCase(reason)
-}
-
-var word = regexp.MustCompile(`(?:^|_)([a-z])`)
-
-func camelCase(name string) string {
-	return word.ReplaceAllStringFunc(name, func(start string) string {
-		return strings.ToUpper(strings.TrimPrefix(start, "_"))
-	})
-}
-
-func TestEveryMetricIsInThePackageComment(t *testing.T) {
-	source, err := os.ReadFile("lookerotel.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	comment := strings.Join(strings.Fields(string(source)), " ")
-	comment = strings.ReplaceAll(comment, " // ", " ")
-	kinds := map[kind]string{gauge: "gauge", counter: "counter", seconds: "counter"}
-	check := func(text string) {
-		t.Helper()
-		if !strings.Contains(comment, text) {
-			t.Errorf("%q is not in the package comment", text)
-		}
-	}
-	for _, figure := range figures {
-		check(figure.name + " " + figure.unit + " " + kinds[figure.kind])
-		for _, value := range figure.values {
-			for _, attr := range value.attributes {
-				check(" " + string(attr.Key) + " ")
-				check(" " + attr.Value.AsString())
-			}
-		}
-	}
 }
 
 func TestMetricsFollowTheCache(t *testing.T) {
@@ -240,6 +156,8 @@ func TestMetricsFollowTheCache(t *testing.T) {
 	})
 	want("lookerauth.users", "{user}", "Users whose token is kept.", users)
 	want("lookerauth.logins", "{login}", "Logins that have ended.", logins)
+	want("lookerauth.waits", "{caller}",
+		"Callers for whom there was no usable token, by how that ended.", waitSum(4, 1, 0))
 	want("lookerauth.replays", "{request}", "Requests sent a second time after a 401.", sum(1))
 	want("lookerauth.evictions", "{user}", "Users pushed out by more recent ones.", sum(1))
 }
@@ -254,7 +172,7 @@ func get(t *testing.T, cache *lookerauth.Cache, looker *lookertest.Server, userI
 	resp.Body.Close()
 }
 
-func TestTimeOfLoginsIsInSeconds(t *testing.T) {
+func TestTimesAreInSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache, looker := newCache(t, lookertest.InMemory())
 		reader := sdk.NewManualReader()
@@ -264,18 +182,111 @@ func TestTimeOfLoginsIsInSeconds(t *testing.T) {
 		if _, err := cache.ServiceAccount().TokenContext(t.Context()); err != nil {
 			t.Error(err)
 		}
+		looker.SetAdmin(false)
+		since := float64(time.Now().UnixNano()) / 1e9
+		for _, userID := range []string{"789", "790"} { // two, so that it is nobody's own
+			if _, err := cache.User(userID).TokenContext(t.Context()); err == nil {
+				t.Error("there is no admin right")
+			}
+		}
 
-		metricdatatest.AssertEqual(t, metricdata.Metrics{
-			Name:        "lookerauth.login_time",
-			Unit:        "s",
-			Description: "Time of all logins together, each from its turn to its end.",
-			Data: metricdata.Sum[float64]{
+		collected := collect(t, reader)
+		want := func(name, description string, data metricdata.Aggregation) {
+			t.Helper()
+			m := metricdata.Metrics{Name: name, Unit: "s", Description: description, Data: data}
+			metricdatatest.AssertEqual(t, m, collected[name], metricdatatest.IgnoreTimestamp())
+		}
+		want("lookerauth.login_time", "Time of all logins together, each from its turn to its end.",
+			metricdata.Sum[float64]{
 				Temporality: metricdata.CumulativeTemporality,
 				IsMonotonic: true,
 				DataPoints:  []metricdata.DataPoint[float64]{{Value: 1.5}},
-			},
-		}, collect(t, reader)["lookerauth.login_time"], metricdatatest.IgnoreTimestamp())
+			})
+		life := (time.Hour - 10*time.Second - slow.Delay).Seconds()
+		want("lookerauth.service_account.token_life",
+			"Time for which the service account's token can be used; 0 without one.",
+			metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{{Value: life}}})
+		want("lookerauth.failing_since",
+			"Unix time since when logins fail, generally; 0 while they do not.",
+			metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{
+				{Attributes: identity("service_account"), Value: 0},
+				{Attributes: identity("user"), Value: since},
+			}})
 	})
+}
+
+func identity(of string) attribute.Set {
+	return attribute.NewSet(attribute.String("lookerauth.identity", of))
+}
+
+// countingClock counts how often it is looked at.
+type countingClock struct{ looks atomic.Int64 }
+
+func (c *countingClock) Now() time.Time { c.looks.Add(1); return time.Now() }
+
+func (c *countingClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// noStore is a Store that holds nothing.
+type noStore struct{}
+
+func (noStore) Get(context.Context, string) ([]byte, error) { return nil, nil }
+
+func (noStore) CompareAndSwap(
+	_ context.Context, _ string, _, next []byte, _ time.Duration,
+) ([]byte, error) {
+	return next, nil
+}
+
+func TestCollectionReadsOnce(t *testing.T) {
+	clock := &countingClock{}
+	cfg := lookertest.New(t).Config()
+	cfg.Clock, cfg.Store, cfg.StoreKeys = clock, noStore{}, [][]byte{make([]byte, 32)}
+	cache, err := lookerauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close(t.Context())
+	reader := sdk.NewManualReader()
+	register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)))
+
+	_, _ = cache.Stats(), cache.Health()
+	want := clock.looks.Swap(0)
+	collect(t, reader)
+
+	if got := clock.looks.Load(); want == 0 || got != want {
+		t.Errorf("%d looks at the clock, want %d", got, want)
+	}
+}
+
+func TestScopeHasTheVersionAndTheSchema(t *testing.T) {
+	cache, _ := newCache(t)
+	reader := sdk.NewManualReader()
+	register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)))
+	var collected metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &collected); err != nil {
+		t.Fatal(err)
+	}
+	want := instrumentation.Scope{Name: scope, Version: version, SchemaURL: semconv.SchemaURL}
+	if got := collected.ScopeMetrics[0].Scope; got != want {
+		t.Errorf("the scope is %+v, want %+v", got, want)
+	}
+}
+
+func TestVersionIsTheChangelogsLast(t *testing.T) {
+	changes, err := os.ReadFile("../CHANGELOG.md")
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("the module alone has no changelog")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "0.1.0" // until there is a release, what the first will be
+	if last := regexp.MustCompile(`(?m)^## v?(\d+\.\d+\.\d+)`).FindSubmatch(changes); last != nil {
+		want = string(last[1])
+	}
+	if version != want {
+		t.Errorf("the version is %s, want %s", version, want)
+	}
 }
 
 func TestAttributesOfLoginsComeLast(t *testing.T) {
