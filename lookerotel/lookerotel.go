@@ -39,6 +39,8 @@
 //	error.type           of failed logins only: refused, not_found, rate_limited, unavailable,
 //	                     or _OTHER, by the reasons of [lookerauth.LoginFailures]
 //
+// The file alerts.yml beside this one has Prometheus' rules for them.
+//
 // It is a module of its own, so that lookerauth itself does not depend on OpenTelemetry.
 package lookerotel
 
@@ -106,7 +108,8 @@ func Register(
 		return nil, fmt.Errorf("lookerotel: %w", err)
 	}
 	collect := func(_ context.Context, observer metric.Observer) error {
-		read := reading{cache.Stats(), cache.Health()}
+		health := cache.Health() // first: the failures of which it tells are counted by then
+		read := reading{cache.Stats(), health}
 		for _, o := range observations {
 			o.observe(observer, o.of(read), o.with)
 		}
