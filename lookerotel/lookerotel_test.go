@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -212,6 +213,77 @@ func TestTimesAreInSeconds(t *testing.T) {
 				{Attributes: identity("service_account"), Value: 0},
 				{Attributes: identity("user"), Value: since},
 			}})
+	})
+}
+
+func TestReadyFromTheFirstLoginOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache, looker := newCache(t, lookertest.InMemory())
+		check := func(want bool) {
+			t.Helper()
+			if got := !cache.Health().ServiceAccount.LastSuccess.IsZero(); got != want {
+				t.Errorf("ready: %t, want %t", got, want)
+			}
+		}
+		logIn := func() error {
+			_, err := cache.ServiceAccount().TokenContext(t.Context())
+			return err
+		}
+		away := func(lookertest.Request) lookertest.Fault { return lookertest.Fault{Drop: true} }
+		looker.FailFunc(away)
+		if logIn() == nil {
+			t.Error("Looker is away")
+		}
+		check(false)
+		looker.FailFunc(nil)
+		time.Sleep(time.Minute)
+		if err := logIn(); err != nil {
+			t.Error(err)
+		}
+		check(true)
+		looker.FailFunc(away)
+		time.Sleep(2 * time.Hour)
+		if logIn() == nil {
+			t.Error("Looker is away")
+		}
+		check(true)
+	})
+}
+
+// A state tells what the obvious probe does not.
+func TestServiceAccountsTokenIsTheWrongProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache, looker := newCache(t, lookertest.InMemory())
+		reader := sdk.NewManualReader()
+		register(t, cache, sdk.NewMeterProvider(sdk.WithReader(reader)))
+		check := func(who *lookerauth.TokenSource, want error, failing ...string) {
+			t.Helper()
+			if _, err := who.TokenContext(t.Context()); !errors.Is(err, want) {
+				t.Errorf("%v got %v, want %v", who.Identity(), err, want)
+			}
+			gauge := collect(t, reader)["lookerauth.failing_since"].Data.(metricdata.Gauge[float64])
+			for _, point := range gauge.DataPoints {
+				of, _ := point.Attributes.Value("lookerauth.identity")
+				if fails := slices.Contains(failing, of.AsString()); fails != (point.Value > 0) {
+					t.Errorf("logins of %v fail since %v, want %t", of, point.Value, fails)
+				}
+			}
+		}
+		probe, user := cache.ServiceAccount(), cache.User("789")
+		check(probe, nil)
+		looker.SetAdmin(false) // it is ready, and no user can be served
+		check(cache.User("790"), lookerauth.ErrForbidden)
+		check(user, lookerauth.ErrForbidden, "user")
+		check(probe, nil, "user")
+
+		looker.SetAdmin(true)
+		time.Sleep(30 * time.Minute)
+		check(user, nil)
+		key := looker.Config()
+		looker.SetKey(key.ClientID, "another")
+		time.Sleep(30 * time.Minute) // it is unready, and users are served
+		check(probe, lookerauth.ErrBadAPIKey, "service_account")
+		check(user, nil, "service_account")
 	})
 }
 
