@@ -67,18 +67,19 @@
 //	INFO   closed                           users, failed    of how many a logout failed
 //
 // A line about what may happen to many at once comes at once for the first, then no more than once
-// a minute (once an hour for what is in the Store). Its count is how many there were since the line
-// before, and it names one of them; those at Debug come one by one in between. [Cache.Close] has
-// what is left told.
+// a minute (in five, for "login failed" at Warn; in an hour, for what is in the Store). Its count
+// is how many there were since the line before, and it names one of them; those at Debug come one
+// by one in between. [Cache.Close] has what is left told.
 //
 // Logins fail for a cause: an operation (op: login or login_user) and a reason, which is a field of
 // [LoginFailures]: refused, not_found, rate_limited, unavailable or other. A cause is general if it
 // is the service account's, or if two users met it with no granted login in between; not_found
 // never is. "login failed" is at Error if its cause is general and callers got the error, else at
-// Warn. No other try is made for hold_down. Logins "work again" once one was granted and the cause
-// was not met for a minute; its count is those that no line told of. status is 0 if nothing
-// answered. A token is rejected by a request, by a login (the service account's, in login_user), or
-// by invalidate. While the Store is left alone, logins go on without it.
+// Warn; the first Error comes at once. No other try is made for hold_down. A refresh that a pause
+// puts off has not failed. Logins "work again" once one was granted and the cause was not met for a
+// minute; its count is those that no line told of. status is 0 if nothing answered. A token is
+// rejected by a request, by a login (the service account's, in login_user), or by invalidate. While
+// the Store is left alone, logins go on without it.
 //
 // # Guarantees
 //

@@ -9,7 +9,7 @@ import (
 )
 
 // events counts what happens, and logs it: one method for each. What may happen to all users at
-// once is logged when it happens first, then once a minute, with the number. It is safe for
+// once is logged when it happens first, then now and then, with the number. It is safe for
 // concurrent use. A time that it gets is the wall clock's.
 type events struct {
 	logger
@@ -110,11 +110,14 @@ func (e *events) loginFailed(
 }
 
 // loginPaused is a login that was not begun because of a pause, which is everybody's. It is met as
-// often as somebody asks, and counted as no login.
+// often as somebody asks, and counted as no login. A refresh is only put off.
 func (e *events) loginPaused(
 	ctx context.Context, failed *CallError, err error, waited bool, now time.Time,
 ) {
 	e.end(ctx, now)
+	if !waited {
+		return
+	}
 	line := e.causes.meet(failure{failed, err, waited, failed.RetryAfter}, now)
 	if line.n > 0 {
 		e.logFailure(ctx, line)

@@ -71,8 +71,9 @@ var events = []struct {
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			looker.SetAdmin(false)
 			cache := newCache(t, looker, log)
-			failsWith(t, cache.User("789"), lookerauth.ErrForbidden)
-			failsWith(t, cache.User("790"), lookerauth.ErrForbidden)
+			for _, userID := range []string{"788", "789", "790"} {
+				failsWith(t, cache.User(userID), lookerauth.ErrForbidden)
+			}
 		}},
 	{slog.LevelInfo, "logins work again",
 		map[string]string{
@@ -81,6 +82,7 @@ var events = []struct {
 		func(t *testing.T, looker *lookertest.Server, log option) {
 			looker.SetAdmin(false)
 			cache := newCache(t, looker, log)
+			failsWith(t, cache.User("788"), lookerauth.ErrForbidden)
 			failsWith(t, cache.User("789"), lookerauth.ErrForbidden)
 			time.Sleep(30 * time.Second)
 			failsWith(t, cache.User("790"), lookerauth.ErrForbidden)

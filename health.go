@@ -29,6 +29,10 @@ type LoginHealth struct {
 // that happened since; and how long a cause has not been met when it is over.
 const linePace = time.Minute
 
+// quietPace is that for failed logins which harm nobody, or not in general: an incident may have
+// several causes, and yet has to be read by people.
+const quietPace = 5 * time.Minute
+
 // failure is a failed login, or one that was refused during a pause.
 type failure struct {
 	failed   *CallError
@@ -61,7 +65,23 @@ type cause struct {
 	metSince time.Time
 
 	harmful bool // callers got it, and no line has told of that
+	alarmed bool // a line was serious
 	lines   *digest.Digest[failure]
+}
+
+// isSerious reports whether the next line is.
+func (is *cause) isSerious() bool { return is.general && is.harmful }
+
+// pace is how long after the last line the next one comes: at once if it is the first that is
+// serious.
+func (is *cause) pace() time.Duration {
+	switch {
+	case !is.isSerious():
+		return quietPace
+	case !is.alarmed:
+		return 0
+	}
+	return linePace
 }
 
 // causes are those that are not over. There are at most as many as operations times reasons,
@@ -103,7 +123,7 @@ func (c *causes) meet(f failure, now time.Time) line {
 	case is.met != who:
 		is.general, is.since, is.met = true, is.metSince, Identity{}
 	}
-	return is.line(f, is.lines.Add(f, now))
+	return is.line(f, is.lines.AddEvery(is.pace(), f, now))
 }
 
 // of returns the cause, a new one if need be. mu is held, here and below.
@@ -120,8 +140,9 @@ func (c *causes) of(op string, why reason, now time.Time) *cause {
 
 // line is one that tells of n failures.
 func (is *cause) line(last failure, n int) line {
-	serious := is.general && is.harmful
+	serious := is.isSerious()
 	if n > 0 {
+		is.alarmed = is.alarmed || serious
 		is.harmful = false
 	}
 	return line{last, n, serious}

@@ -25,13 +25,16 @@ func New[T any](every time.Duration) *Digest[T] { return &Digest[T]{every: every
 // Add counts one. It returns of how many to tell now, this one among them; 0 if it is too early for
 // that. now is the time by the wall clock. If that was set back, nobody knows how long ago the last
 // one was, and this one is told.
-func (d *Digest[T]) Add(one T, now time.Time) (n int) {
+func (d *Digest[T]) Add(one T, now time.Time) (n int) { return d.AddEvery(d.every, one, now) }
+
+// AddEvery is Add with another time between two of which somebody is told, for this one.
+func (d *Digest[T]) AddEvery(every time.Duration, one T, now time.Time) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.last = one
 	d.untold++
 	// A little before is just as well a little after: several may come at once, in any order.
-	if d.begun && now.Sub(d.told).Abs() < d.every {
+	if d.begun && now.Sub(d.told).Abs() < every {
 		return 0
 	}
 	d.begun, d.told = true, now

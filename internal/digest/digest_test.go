@@ -29,6 +29,24 @@ func TestFirstIsToldAtOnceAndOthersOnceAMinuteWithTheirNumber(t *testing.T) {
 	}
 }
 
+func TestSomeAreToldSoonerOrLaterThanOthers(t *testing.T) {
+	d := digest.New[string](time.Minute)
+	add(d, 0, 1)
+	for _, next := range []struct {
+		every time.Duration
+		after time.Duration
+		want  int
+	}{
+		{5 * time.Minute, 61 * time.Second, 0},
+		{0, 61 * time.Second, 3},
+		{5 * time.Minute, 361 * time.Second, 1},
+	} {
+		if got := d.AddEvery(next.every, "one", start.Add(next.after)); got != next.want {
+			t.Errorf("told of %d after %v, want %d", got, next.after, next.want)
+		}
+	}
+}
+
 func TestRestIsWhatNobodyWasToldOf(t *testing.T) {
 	d := digest.New[string](time.Minute)
 	if last, n := d.Rest(); n != 0 || last != "" {
