@@ -23,6 +23,8 @@ type Cache struct {
 	events    *events
 	store     *boundedStore // nil if there is none
 	sender    sender
+
+	noServiceAccount bool // nor, then, a user who has to be looked up
 }
 
 // Format writes where the Cache logs in, and no token, whatever the verb.
@@ -40,40 +42,17 @@ func New(cfg Config) (*Cache, error) {
 	}
 	cfg = cfg.withDefaults()
 	root := cfg.BaseURL + "/api/" + cfg.APIVersion
-	client := looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now)
+	client := looker.New(root, !cfg.NonAssociative, cfg.Transport, cfg.Clock.Now, cfg.UserAgent)
 	c := &Cache{
 		clock:  cfg.Clock,
 		tokens: token.NewLRU(cfg.MaxUsers, cfg.RefreshBefore),
 		events: newEvents(cfg.Logger),
 		sender: sender{origin.New(cfg.BaseURL), cfg.Transport, client},
+
+		noServiceAccount: cfg.APIKey == nil,
 	}
-	service := c.tokens.Slot(ServiceAccount().key)
 	background := &guard.Background{}
-	login := &login{
-		client: client,
-		apiKey: func(ctx context.Context) (APIKey, error) {
-			key, err := cfg.APIKey(ctx)
-			client.LearnKey(key.ClientID, key.ClientSecret)
-			return key, client.Scrub(err)
-		},
-		afterLogin: cfg.AfterLogin,
-		sender:     &c.sender,
-		background: background,
-		logins:     newCalls(cfg, c.events, background, true),
-		logouts:    newCalls(cfg, c.events, background, false),
-		clock:      cfg.Clock,
-		timeout:    cfg.LoginTimeout,
-		events:     c.events,
-		held:       func() *token.Token { return c.current(service, cfg.Clock.Now().UnixNano()) },
-		service: func(ctx context.Context) (*token.Token, error) {
-			return c.serviceToken(ctx, service)
-		},
-		replaceService: func(ctx context.Context, rejected *token.Token) (*token.Token, error) {
-			return c.replace(ctx, service, rejected)
-		},
-		acceptService: func(replacement *token.Token) { c.accept(service, replacement) },
-	}
-	login.logins.discard = login.discard
+	login := c.newLogin(cfg, background)
 	l := &lifecycle{
 		tokens:     c.tokens,
 		heldDown:   queue.NewHoldDown[Identity](),
@@ -100,7 +79,7 @@ func New(cfg Config) (*Cache, error) {
 				clock:  cfg.Clock,
 				events: c.events,
 			},
-			scope:      scope,
+			names:      &names{login, scope, cfg.Clock, cfg.LoginTimeout},
 			clock:      cfg.Clock,
 			timeout:    cfg.LoginTimeout,
 			background: background,
@@ -108,6 +87,54 @@ func New(cfg Config) (*Cache, error) {
 	}
 	c.lifecycle = l
 	return c, nil
+}
+
+// newLogin makes what gets tokens from Looker, and users' from where the Config says.
+func (c *Cache) newLogin(cfg Config, background *guard.Background) *login {
+	client, service := c.sender.client, c.tokens.Slot(ServiceAccount().key)
+	logins := newCalls(cfg, c.events, background, true)
+	l := &login{
+		client: client,
+		users: &users{
+			client:     client,
+			calls:      logins,
+			background: background,
+			clock:      cfg.Clock,
+			timeout:    cfg.LoginTimeout,
+			held: func() *token.Token {
+				return c.current(service, cfg.Clock.Now().UnixNano())
+			},
+			service: func(ctx context.Context) (*token.Token, error) {
+				return c.serviceToken(ctx, service)
+			},
+			replaceService: func(
+				ctx context.Context, rejected *token.Token,
+			) (*token.Token, error) {
+				return c.replace(ctx, service, rejected)
+			},
+			acceptService: func(replacement *token.Token) { c.accept(service, replacement) },
+		},
+		apiKey: func(ctx context.Context) (APIKey, error) {
+			key, err := cfg.APIKey(ctx)
+			client.LearnKey(key.ClientID, key.ClientSecret)
+			return key, client.Scrub(err)
+		},
+		afterLogin: cfg.AfterLogin,
+		sender:     &c.sender,
+		background: background,
+		logins:     logins,
+		logouts:    newCalls(cfg, c.events, background, false),
+		clock:      cfg.Clock,
+		timeout:    cfg.LoginTimeout,
+		events:     c.events,
+	}
+	l.users.endLate = l.endLate
+	if cfg.UserToken != nil {
+		l.users.elsewhere = &elsewhere{
+			cfg.UserToken, client, logins, background, cfg.Clock, cfg.LoginTimeout,
+		}
+	}
+	return l
 }
 
 // newCalls makes calls with slots of their own.
@@ -135,7 +162,7 @@ func (c *Cache) token(ctx context.Context, s *token.Slot) (*token.Token, error) 
 	if t := c.current(s, now); t != nil {
 		return t, nil
 	}
-	if err := validate(Identity{s.Key()}); err != nil {
+	if err := c.validate(Identity{s.Key()}); err != nil {
 		return nil, err
 	}
 	t, err := c.wait(ctx, s)
@@ -173,13 +200,15 @@ func (c *Cache) current(s *token.Slot, now int64) *token.Token {
 	return t
 }
 
-// validate refuses nobody, and whom nobody can be.
-func validate(who Identity) error {
+// validate refuses nobody, whom nobody can be, and who takes a service account that is not there.
+func (c *Cache) validate(who Identity) error {
 	switch {
 	case who == Identity{}:
 		return noIdentity()
 	case !who.isValid():
-		return fmt.Errorf("lookerauth: user %q: %w", who.userID(), ErrInvalidIdentity)
+		return invalidIdentity(who)
+	case c.noServiceAccount && (!who.isUser() || who.byCredential()):
+		return fmt.Errorf("lookerauth: %v: %w", who, ErrNoServiceAccount)
 	}
 	return nil
 }
@@ -229,6 +258,14 @@ func (c *Cache) Health() Health {
 	health.TokenLife = c.tokens.UsableFor(ServiceAccount().key, now.UnixNano())
 	return health
 }
+
+// LogoutAll is [TokenSource.Logout] of every identity that the Cache holds a token of, or has
+// exported one of: for the day on which some may have been stolen. The Cache goes on: whoever is
+// used next is logged in anew.
+//
+// It blocks until Looker has answered all, as many at once as [Config.MaxConcurrentLogins], or ctx
+// ends. The error says for how many identities that failed, and has the first one's.
+func (c *Cache) LogoutAll(ctx context.Context) error { return c.lifecycle.logOutAll(ctx) }
 
 // Close ends the Cache: from now on every call gets [ErrClosed]. It cancels the logins under way,
 // waits for them and for background logouts, and logs every token out, the service account's first;

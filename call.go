@@ -14,7 +14,6 @@ import (
 	"github.com/lookerauth/lookerauth/internal/guard"
 	"github.com/lookerauth/lookerauth/internal/looker"
 	"github.com/lookerauth/lookerauth/internal/queue"
-	"github.com/lookerauth/lookerauth/internal/token"
 )
 
 // budget is how long and how often to try.
@@ -40,7 +39,7 @@ const (
 // maxReplays is how often what was answered 401 is sent again, with another token.
 const maxReplays = 2
 
-// calls makes calls of Looker's, each at its turn, for a limited time, and again if that may help.
+// calls makes calls of Looker's, each at its turn and for a limited time.
 type calls struct {
 	queue      *queue.Queue
 	pausing    bool // a 429 pauses the queue
@@ -49,50 +48,40 @@ type calls struct {
 	clock      Clock
 	timeout    time.Duration // of all tries together
 	background *guard.Background
-
-	// discard gets a token that came when nobody waited for the call any more.
-	discard func(ctx context.Context, t *token.Token)
 }
 
 // try runs f until it succeeds, fails for good or because of somebody else, or the budget is spent.
-func (c *calls) try(
-	ctx context.Context, who Identity, b budget, f func() (*token.Token, error),
-) (*token.Token, error) {
+func try[T any](ctx context.Context, who Identity, b budget, f func() (T, error)) (T, error) {
 	for n := 1; ; n++ {
-		t, err := f()
+		got, err := f()
 		failed := ownFailure(who, err)
 		if failed == nil || !failed.temporary() {
-			return t, err
+			return got, err
 		}
 		backoff := firstBackoff << (n - 1)
 		backoff += rand.N(backoff)
 		if n >= b.tries() || !b.turn.Sleep(ctx, max(backoff, failed.RetryAfter)) {
-			return t, err
+			return got, err
 		}
 	}
 }
 
-// call makes one call of Looker's at its turn, which has a third of LoginTimeout at most: an answer
-// that was lost must not use it up. A token that comes later is logged out.
-func (c *calls) call(
-	ctx context.Context, op string, who Identity, turn *queue.Turn,
-	f func(context.Context) (*token.Token, error),
-) (*token.Token, error) {
+// makeCall makes one call at its turn, which has a third of LoginTimeout at most: an answer that
+// was lost must not use it up. One that comes later is late's.
+func makeCall[T any](
+	ctx context.Context, c *calls, op string, who Identity, turn *queue.Turn,
+	f func(context.Context) (T, error), late func(T, error),
+) (answer T, _ error) {
 	if err := c.take(ctx, op, who, turn); err != nil {
-		return nil, err
+		return answer, err
 	}
 	defer turn.GiveUp()
 	limit := min(c.timeout/tryShare, turn.Left())
-	late := func(t *token.Token, _ error) {
-		if t != nil {
-			c.discard(ctx, t)
-		}
-	}
 	noAnswer := &looker.Error{NoAnswer: true, Err: &unanswered{limit, c.timeout}}
-	t, err := guard.Bounded(ctx, c.background, c.clock, limit, noAnswer, f, late)
+	answer, err := guard.Bounded(ctx, c.background, c.clock, limit, noAnswer, f, late)
 	failed, ok := errors.AsType[*looker.Error](err)
 	if !ok {
-		return t, err
+		return answer, err
 	}
 	meant := meaning(op, who, c.apiVersion, failed)
 	if meant.StatusCode == http.StatusTooManyRequests && c.pausing {
@@ -101,7 +90,7 @@ func (c *calls) call(
 			c.events.paused(ctx, d, wallTime(c.clock))
 		}
 	}
-	return nil, meant
+	return answer, meant
 }
 
 // take waits for a turn of a call that is to be made.
@@ -131,13 +120,14 @@ var errPaused = fmt.Errorf("%w", ErrRateLimited)
 
 // queuedError is what a caller gets who leaves before the login has had its turn.
 type queuedError struct {
+	op    string
 	who   Identity
 	place queue.Place
 	cause error // of the end of the caller's context
 }
 
 func (e *queuedError) Error() string {
-	call := CallError{Op: loginOp(e.who), Identity: e.who}
+	call := CallError{Op: e.op, Identity: e.who}
 	var why string
 	switch n := e.place.Ahead; {
 	case e.place.Paused:
@@ -187,7 +177,9 @@ func meaning(op string, who Identity, version string, failed *looker.Error) *Cal
 		e.Err = ErrBadAPIKey
 	case op == opLoginUser && status == http.StatusForbidden:
 		e.Err = ErrForbidden
-	case op == opLoginUser && status == http.StatusNotFound:
+	case op == opLookUp && status == http.StatusForbidden:
+		e.Err = errNoLookUp
+	case (op == opLoginUser || op == opLookUp) && status == http.StatusNotFound:
 		e.Err = ErrUserNotFound
 	}
 	if version != apiVersion && op != opLogout && !e.temporary() && !failed.NoAnswer {
@@ -195,6 +187,10 @@ func meaning(op string, who Identity, version string, failed *looker.Error) *Cal
 	}
 	return e
 }
+
+// errNoLookUp is an ErrForbidden of a look-up.
+var errNoLookUp = fmt.Errorf("the look-up was denied (Looker (Google Cloud core) may deny it to "+
+	"everybody: use User with the id that Looker gave the user then): %w", ErrForbidden)
 
 // permanent returns why a call without an answer will have none the next time either; nil if it
 // may.

@@ -5,8 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,12 +30,7 @@ func (l *lifecycle) close(ctx context.Context) error {
 			return fmt.Errorf("lookerauth: close: %w", context.Cause(ctx))
 		}
 	}
-	now := l.clock.Now().UnixNano()
-	left := l.tokens.RemoveUsers(now)
-	users := len(left)
-	if service := l.tokens.Remove(ServiceAccount().key, now); service != nil {
-		left = slices.Insert(left, 0, service)
-	}
+	left := l.tokens.Close(l.clock.Now().UnixNano())
 	failed, err := l.end(ctx, left)
 	if failed > 0 {
 		const alive = "the logout of %d of %d identities failed, " +
@@ -47,6 +41,10 @@ func (l *lifecycle) close(ctx context.Context) error {
 		l.closeErr = fmt.Errorf("lookerauth: close: %w", err)
 	}
 	close(l.closed)
+	users := len(left)
+	if users > 0 && left[0].Key == ServiceAccount().key {
+		users--
+	}
 	l.events.closed(context.WithoutCancel(ctx), users, failed, wallTime(l.clock))
 	return l.closeErr
 }
@@ -97,17 +95,43 @@ func (l *lifecycle) whileLogoutsSucceed(ctx context.Context) (context.Context, f
 
 // releaseAll releases tokens, in this order, and returns for how many identities that failed.
 func (l *lifecycle) releaseAll(ctx context.Context, all []*token.Left) int {
-	var failed atomic.Int64
+	failed, _ := each(l.maxLogins, all, func(left *token.Left) error {
+		return l.issuer.release(ctx, Identity{left.Key}, left.Tokens)
+	})
+	return failed
+}
+
+// logOutAll logs out every identity that there is something of.
+func (l *lifecycle) logOutAll(ctx context.Context) error {
+	keys := l.tokens.Keys()
+	failed, err := each(l.maxLogins, keys, func(key token.Key) error {
+		return l.logOut(ctx, Identity{key})
+	})
+	if failed == 0 {
+		return nil
+	}
+	const format = "lookerauth: the logout of %d of %d identities failed, the first one's with: %w"
+	return fmt.Errorf(format, failed, len(keys), err)
+}
+
+// each calls f for each of all, in this order and so many at once. It returns how often that
+// failed, and the first error.
+func each[T any](limit int, all []T, f func(T) error) (failed int, first error) {
+	var mu sync.Mutex // guards the results
 	var group errgroup.Group
-	group.SetLimit(l.maxLogins)
-	for _, left := range all {
+	group.SetLimit(limit)
+	for _, one := range all {
 		group.Go(func() error {
-			if l.issuer.release(ctx, Identity{left.Key}, left.Tokens) != nil {
-				failed.Add(1)
+			err := f(one)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed++
+				first = cmp.Or(first, err)
 			}
 			return nil
 		})
 	}
 	_ = group.Wait() // no function in it fails
-	return int(failed.Load())
+	return failed, first
 }

@@ -3,28 +3,20 @@ package lookerauth
 import (
 	"context"
 	"encoding"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/benbjohnson/clock"
-
-	"github.com/lookerauth/lookerauth/internal/origin"
-	"github.com/lookerauth/lookerauth/internal/seal"
+	"golang.org/x/oauth2"
 )
 
 // Config says where Looker is, which API key to use and how to cache. BaseURL and the key (ClientID
-// and ClientSecret, or APIKey) are required; the zero value of everything else is its default.
-// [New] copies it: later changes have no effect.
+// and ClientSecret, or APIKey) are required, the key only without UserToken; the zero value of
+// everything else is its default. [New] copies it: later changes have no effect.
 //
 // The functions and interfaces in it are called from several goroutines at once, and never with a
 // lock held. Those that get a context must return when it ends. A panic in them during a login is
@@ -99,6 +91,22 @@ type Config struct {
 	// itself. With a Store it runs in the process that logs in.
 	AfterLogin func(ctx context.Context, login Login) error
 
+	// UserToken, if set, is asked for users' tokens instead of login_user, which Looker (Google
+	// Cloud core) denies for regular users: they may come from OAuth. It returns a token of
+	// Looker's with its Expiry or ExpiresIn; it may be the same as before, but not the one that
+	// req.Rejected names. It is asked once at a time for each user, with a Store by one process at
+	// a time, and has LoginTimeout; nothing else ends its context but Close, as a refresh token
+	// that it has used up must not be lost. Only [TokenSource.Logout] and [Cache.LogoutAll] log
+	// such a token out, as that would end the refresh token, too.
+	//
+	// The API key is not required then. Without it, the service account and users by credential are
+	// [ErrNoServiceAccount].
+	UserToken func(ctx context.Context, req UserTokenRequest) (*oauth2.Token, error)
+
+	// UserAgent is the header of the calls that log in and out, "lookerauth/" and its version if
+	// empty. Requests through a [Transport] have their own.
+	UserAgent string
+
 	// Transport carries login, login_user and logout, and the requests of every [Transport] that
 	// was given no base; [http.DefaultTransport] if nil. It must not follow redirects, as an
 	// [http.Client] does that is made into a RoundTripper: the API key would go along. Nor must it
@@ -122,13 +130,16 @@ type Config struct {
 
 const defaultLoginTimeout = 30 * time.Second
 
+// hasKey reports whether there is anything of an API key in the Config itself.
+func (cfg Config) hasKey() bool { return cfg.ClientID != "" || cfg.ClientSecret != "" }
+
 // withDefaults returns cfg with every default filled in.
 func (cfg Config) withDefaults() Config {
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
 	if cfg.APIVersion == "" {
 		cfg.APIVersion = apiVersion
 	}
-	if cfg.APIKey == nil {
+	if cfg.APIKey == nil && cfg.hasKey() {
 		key := APIKey{cfg.ClientID, cfg.ClientSecret}
 		cfg.APIKey = func(context.Context) (APIKey, error) { return key, nil }
 	}
@@ -144,6 +155,9 @@ func (cfg Config) withDefaults() Config {
 	if cfg.MaxConcurrentLogins == 0 {
 		cfg.MaxConcurrentLogins = 16
 	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "lookerauth/" + version()
+	}
 	if cfg.Transport == nil {
 		cfg.Transport = http.DefaultTransport
 	}
@@ -151,118 +165,6 @@ func (cfg Config) withDefaults() Config {
 		cfg.Clock = clock.New()
 	}
 	return cfg
-}
-
-// validate names every field that New cannot work with.
-func (cfg Config) validate() error {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("lookerauth: "+format, args...))
-	}
-	if err := cfg.validateBaseURL(); err != nil {
-		bad("BaseURL %w", err)
-	}
-	if !slices.Contains([]string{"", "3.0", "3.1", "4.0"}, cfg.APIVersion) {
-		bad("APIVersion is %q: use 4.0, 3.1 or 3.0", cfg.APIVersion)
-	}
-	if cfg.APIKey == nil {
-		if err := validateKeyPart(cfg.ClientID); err != nil {
-			bad("ClientID %w", err)
-		}
-		if err := validateKeyPart(cfg.ClientSecret); err != nil {
-			bad("ClientSecret %w", err)
-		}
-	}
-	if checkBase(cfg.Transport) != nil {
-		bad("Transport puts tokens of its own on requests: use its base instead")
-	}
-	if cfg.MaxUsers < 0 {
-		bad("MaxUsers is %d: use 1 or more, or 0 for the default", cfg.MaxUsers)
-	}
-	if cfg.RefreshBefore < 0 {
-		bad("RefreshBefore is %v: use a positive duration, or 0 for the default", cfg.RefreshBefore)
-	}
-	if cfg.LoginTimeout < 0 {
-		bad("LoginTimeout is %v: use a positive duration, or 0 for the default", cfg.LoginTimeout)
-	}
-	if cfg.MaxConcurrentLogins < 0 {
-		bad("MaxConcurrentLogins is %d: use 1 or more, or 0 for the default",
-			cfg.MaxConcurrentLogins)
-	}
-	if (cfg.Store == nil) != (len(cfg.StoreKeys) == 0) {
-		bad("Store and StoreKeys go together: set both, or neither")
-	}
-	for i, key := range cfg.StoreKeys {
-		if len(key) != seal.KeySize {
-			bad("StoreKeys[%d] has %d bytes: use 32 random ones", i, len(key))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// validateBaseURL never quotes the URL where it could hold a password.
-func (cfg Config) validateBaseURL() error {
-	if cfg.BaseURL == "" {
-		return errors.New("is missing: use Looker's address, such as https://demo.looker.com:19999")
-	}
-	u, err := url.Parse(cfg.BaseURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
-		u.Hostname() == "" || u.Opaque != "" {
-		return errors.New("is not an address: write it as https://host, with a port if there is one")
-	}
-	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return errors.New("has a bad port: use 1 to 65535, or none for the scheme's own")
-		}
-	}
-	if strings.ContainsFunc(u.Host, func(char rune) bool { return char > unicode.MaxASCII }) {
-		return errors.New("has a host with letters outside ASCII: write it as DNS does, as xn--…")
-	}
-	if u.User != nil {
-		return errors.New("has a user name in it: put the API key into ClientID and ClientSecret")
-	}
-	if u.RawQuery != "" || u.ForceQuery || strings.Contains(cfg.BaseURL, "#") {
-		return errors.New("has a query or a fragment: leave it out")
-	}
-	prefix := strings.TrimRight(u.EscapedPath(), "/")
-	if apiSuffix.MatchString(prefix) {
-		const suffix = "ends in %s: leave that out, and set APIVersion instead"
-		return fmt.Errorf(suffix, apiSuffix.FindString(prefix))
-	}
-	if prefix != "" && !cleanPrefix.MatchString(prefix) || origin.HasDotSegment(prefix) {
-		const path = "has the path %q: use letters, digits, -, _, . and ~ between single slashes"
-		return fmt.Errorf(path, prefix)
-	}
-	if u.Scheme == "http" && !cfg.AllowHTTP && !isLoopback(u.Hostname()) {
-		return errors.New("is http://, which would send the API key in the clear: " +
-			"use https://, or set AllowHTTP")
-	}
-	return nil
-}
-
-var (
-	apiSuffix   = regexp.MustCompile(`(?i)/api(/v?[0-9.]+)?$`)
-	cleanPrefix = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-)
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
-}
-
-// validateKeyPart catches what copying a key from a file or a web page does to it.
-func validateKeyPart(s string) error {
-	if s == "" {
-		return errors.New("is missing: " +
-			"create an API key in Looker under Admin, Users, Edit, API keys")
-	}
-	if strings.TrimSpace(s) != s {
-		return errors.New("starts or ends with white space: trim it")
-	}
-	return nil
 }
 
 var (

@@ -20,10 +20,11 @@ func TestMistakesAreExplained(t *testing.T) {
 	nothing := func(*lookerauth.Config) {}
 	const checkTheBaseURL = "the answer did not come from a Looker API: check the base URL " +
 		"(the API of a self-hosted Looker has a port of its own, usually 19999)"
-	const useTheID = "no such user: use the id that Looker gave the user, " +
-		"not an email address or an external id"
-	const badID = "invalid user id: it must have 1 to 255 bytes, all of them ASCII letters, " +
-		`digits, -, _, ., :, @ or spaces, no space at an end, and not be "." or ".."`
+	const useTheID = "no such user: User takes the id that Looker gave the user; " +
+		"for another one, such as an external id, use UserByCredential with its type"
+	const badID = "invalid identity: an id that Looker gave has 1 to 255 bytes, all of them " +
+		"ASCII letters, digits, -, _, ., :, @ or spaces, no space at an end, " +
+		`and is not "." or ".."`
 	for _, test := range []struct {
 		mistake string
 		make    option

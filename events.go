@@ -79,7 +79,7 @@ func (e *events) takenFromStore(ctx context.Context, who Identity, now time.Time
 }
 
 func (e *events) succeeded(ctx context.Context, who Identity, now time.Time) {
-	e.causes.succeed(loginOp(who), now)
+	e.causes.succeed(who, now)
 	e.end(ctx, now)
 }
 

@@ -2,8 +2,6 @@ package lookerauth
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +21,7 @@ import (
 type fleet struct {
 	login      *login
 	records    *records
-	scope      string // keeps the names of different Lookers, and kinds of token, apart
+	names      *names
 	clock      Clock
 	timeout    time.Duration // of a login
 	took       atomic.Int64  // nanoseconds that the last login that succeeded took
@@ -38,23 +36,25 @@ const (
 	maxShare      = 2 // the part that a longer patience may be
 )
 
+func (f *fleet) op(who Identity) string { return f.login.op(who) }
+
 func (f *fleet) issue(
-	ctx context.Context, who Identity, b budget, last *token.Token,
+	ctx context.Context, who Identity, b budget, w wanted,
 ) (issued, error) {
 	// Finding the account out is the service account's to do, and to be held down for.
-	if who.isUser() && f.login.clientID.Load() == nil {
-		if _, err := f.login.service(ctx); err != nil {
+	if f.isServices(who) && f.login.clientID.Load() == nil {
+		if _, err := f.login.users.service(ctx); err != nil {
 			return issued{}, serviceError(ctx, err)
 		}
 	}
-	name, err := f.nameInTime(ctx, who)
+	name, err := f.names.inTime(ctx, who)
 	if err != nil {
 		return issued{}, serviceError(ctx, noKey(err))
 	}
-	c := f.claim(who, name, b, last)
+	c := f.claim(who, name, b, w)
 	if !f.isReady(who) || !b.turn.Try() { // nobody waits for what is there
 		if t := c.look(ctx); t != nil {
-			return f.taken(who, *t, last), nil
+			return f.taken(who, *t, w.last), nil
 		}
 	}
 	t, leased, err := c.take(ctx)
@@ -62,9 +62,9 @@ func (f *fleet) issue(
 		return issued{}, err
 	}
 	if t != nil {
-		return f.taken(who, *t, last), nil
+		return f.taken(who, *t, w.last), nil
 	}
-	return f.logIn(ctx, who, b, c, leased)
+	return f.logIn(ctx, who, b, w, c, leased)
 }
 
 // maxTaken is how many tokens in a row are taken from the Store, each as the one before it was
@@ -89,39 +89,64 @@ func taken(last *token.Token) uint8 {
 }
 
 // isReady reports whether a login need not wait for the service account's token.
-func (f *fleet) isReady(who Identity) bool { return !who.isUser() || f.login.held() != nil }
+func (f *fleet) isReady(who Identity) bool {
+	users := f.login.users
+	return !who.isUser() || !users.needService(who) || users.held() != nil
+}
 
-// claim is the way to the identity's lease, for a login that is to replace last. The service
-// account's login must not keep a user's lease: that is taken when there is a token of that one's.
-func (f *fleet) claim(who Identity, name string, b budget, last *token.Token) *claim {
-	isUsable := func(r token.Response) bool {
-		return !token.New(token.Key{}, r).Expired(f.clock.Now().UnixNano())
+// isServices reports whether this is a user whose token Looker issues to the service account.
+func (f *fleet) isServices(who Identity) bool { return who.isUser() && !f.isElsewhere(who) }
+
+// isElsewhere reports whether this is a user whose token comes from Config.UserToken.
+func (f *fleet) isElsewhere(who Identity) bool { return f.login.isElsewhere(who) }
+
+// patience is how long others should have patience with a lease. Two processes must not use up one
+// refresh token, which Config.UserToken may do for as long as a login may take.
+func (f *fleet) patience(who Identity) time.Duration {
+	if f.isElsewhere(who) {
+		return f.timeout
 	}
 	patience := min(minPatience, f.timeout/patienceShare)
-	patience = min(max(patience, 3*time.Duration(f.took.Load())), f.timeout/maxShare)
+	return min(max(patience, 3*time.Duration(f.took.Load())), f.timeout/maxShare)
+}
+
+// claim is the way to the identity's lease. The service account's login must not keep a user's
+// lease: that is taken when there is a token of that one's.
+func (f *fleet) claim(who Identity, name string, b budget, w wanted) *claim {
+	last := w.last
+	lasting := func(r token.Response, least time.Duration) bool {
+		t, now := token.New(token.Key{}, r), f.clock.Now().UnixNano()
+		return !t.Expired(now) && t.Lasts(least, now)
+	}
+	patience := f.patience(who)
+	limit := 2 * patience
+	if !f.isElsewhere(who) {
+		limit = min(limit, f.timeout*2/3)
+	}
 	return &claim{
 		records:  f.records,
 		name:     name,
 		turn:     b.turn,
 		begin:    func(ctx context.Context) error { return f.login.take(ctx, who, b.turn) },
 		patience: patience,
-		limit:    min(2*patience, f.timeout*2/3),
+		limit:    limit,
+		alone:    f.isElsewhere(who),
 		good: func(r token.Response) bool {
 			isNew := last == nil || !last.Is(r.AccessToken) && r.Sent.UnixNano() > last.Sent()
-			return isNew && isUsable(r) && taken(last) < maxTaken
+			return isNew && lasting(r, w.least) && taken(last) < maxTaken
 		},
 		keep: func(r token.Response) bool {
-			return isUsable(r) && (last == nil || !last.Retired() || !last.Is(r.AccessToken))
+			return lasting(r, 0) && (last == nil || !last.Retired() || !last.Is(r.AccessToken))
 		},
 	}
 }
 
 // logIn logs in at Looker, and puts the token in the place of the lease, if there is one.
 func (f *fleet) logIn(
-	ctx context.Context, who Identity, b budget, c *claim, leased entry,
+	ctx context.Context, who Identity, b budget, w wanted, c *claim, leased entry,
 ) (issued, error) {
 	begun := f.clock.Now()
-	new, err := f.login.issue(ctx, who, b, nil)
+	new, err := f.login.issue(ctx, who, b, w)
 	if err == nil {
 		f.took.Store(int64(f.clock.Now().Sub(begun)))
 	}
@@ -157,7 +182,7 @@ func (f *fleet) put(
 	ctx context.Context, who Identity, c *claim, leased entry, t *token.Token,
 ) bool {
 	r := t.Response()
-	name, err := f.name(ctx, who)
+	name, err := f.names.of(ctx, who)
 	if err != nil || f.ttl(&r) <= 0 {
 		return false
 	}
@@ -186,29 +211,6 @@ func (f *fleet) ttl(r *token.Response) time.Duration {
 	return r.Sent.Add(r.Life).Sub(wallTime(f.clock))
 }
 
-// name is where the identity's record is stored: a hash, which tells nothing to who cannot guess
-// what it is the hash of.
-func (f *fleet) name(ctx context.Context, who Identity) (string, error) {
-	clientID, err := f.account(ctx)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "lookerauth %q %q %q", f.scope, clientID, who))
-	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
-}
-
-// account returns the client id of the API key that is in use, and asks for one if none is known.
-func (f *fleet) account(ctx context.Context) (clientID string, err error) {
-	if known := f.login.clientID.Load(); known != nil {
-		return *known, nil
-	}
-	key, err := f.login.apiKey(ctx)
-	if err == nil {
-		f.login.clientID.Store(&key.ClientID)
-	}
-	return key.ClientID, err
-}
-
 // revoke also takes the stored token out, if it is one of these, or whatever is stored with all.
 func (f *fleet) revoke(
 	ctx context.Context, who Identity, tokens []*token.Token, all bool,
@@ -220,6 +222,11 @@ func (f *fleet) revoke(
 		tokens = append(slices.Clip(tokens), token.New(who.key, *stored))
 	}
 	return errors.Join(err, f.login.revoke(ctx, who, tokens, all))
+}
+
+// discard ends a token that is not in the Store.
+func (f *fleet) discard(ctx context.Context, who Identity, t *token.Token) error {
+	return f.login.discard(ctx, who, t)
 }
 
 // release lets the tokens be, as other processes may use them. One that was invalidated here is
@@ -247,7 +254,7 @@ func isToken(r token.Response) func(*token.Token) bool {
 func (f *fleet) remove(
 	ctx context.Context, who Identity, which func(token.Response) bool,
 ) (removed *token.Response, err error) {
-	name, err := f.nameInTime(ctx, who)
+	name, err := f.names.inTime(ctx, who)
 	if err != nil {
 		const unnamed = "lookerauth: no API key, by which stored tokens are named: %w"
 		return nil, fmt.Errorf(unnamed, err)
@@ -273,21 +280,4 @@ func (f *fleet) remove(
 		return removed, fmt.Errorf(failed, err)
 	}
 	return removed, nil
-}
-
-// nameInTime is name, bounded: the user's APIKey may hang.
-func (f *fleet) nameInTime(ctx context.Context, who Identity) (string, error) {
-	var name string
-	done := guard.Run(func() (err error) {
-		name, err = f.name(ctx, who)
-		return err
-	})
-	select {
-	case err := <-done:
-		return name, err
-	case <-f.clock.After(f.timeout):
-		return "", tooLate(f.timeout)
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
 }

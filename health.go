@@ -11,8 +11,8 @@ import (
 
 // Health says how logging in goes, from what the last logins showed: see [Cache.Health].
 type Health struct {
-	ServiceAccount LoginHealth   // of login
-	Users          LoginHealth   // of login_user
+	ServiceAccount LoginHealth   // of login; zero without an API key
+	Users          LoginHealth   // of login_user and its look-up, or of UserToken
 	TokenLife      time.Duration // for which the service account's token can be used; 0 without one
 }
 
@@ -97,12 +97,20 @@ type causes struct {
 	successes [2]time.Time // the last ones, of the service account's logins and of users'
 }
 
-// kind is the index of successes for an operation.
-func kind(op string) int {
-	if op == opLogin {
-		return 0
+// kind is the index of successes: of users, or of the service account.
+func kind(users bool) int {
+	if users {
+		return 1
 	}
-	return 1
+	return 0
+}
+
+// isOf reports whether a login of this identity has the cause's operation in it.
+func (is *cause) isOf(who Identity) bool {
+	if is.op == opLookUp {
+		return who.byCredential()
+	}
+	return who.isUser() == (is.op != opLogin)
 }
 
 // meet is told of a failure, and returns what to tell of now; of none if it is too early for that.
@@ -154,14 +162,14 @@ func (is *cause) isOver(now time.Time) bool {
 	return is.granted && now.Sub(is.last).Abs() >= linePace
 }
 
-// succeed is told of a granted login of this operation.
-func (c *causes) succeed(op string, now time.Time) {
+// succeed is told of a granted login.
+func (c *causes) succeed(who Identity, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.watch()
-	c.successes[kind(op)] = now
+	c.successes[kind(who.isUser())] = now
 	for _, is := range c.all {
-		if is.op == op {
+		if is.isOf(who) {
 			is.granted, is.met = true, Identity{}
 		}
 	}
@@ -225,7 +233,7 @@ func (c *causes) health(now time.Time) Health {
 		if !is.general || is.isOver(now) {
 			continue
 		}
-		i := kind(is.op)
+		i := kind(is.op != opLogin)
 		h := &kinds[i]
 		if h.FailingSince.IsZero() || is.since.Before(h.FailingSince) {
 			h.FailingSince = is.since

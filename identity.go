@@ -3,13 +3,17 @@ package lookerauth
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lookerauth/lookerauth/internal/token"
 )
 
-// Identity is whom a request acts as: the service account, or one user. It is a comparable value,
-// and may be the key of a map. The zero Identity is nobody: using it is [ErrNoIdentity].
+// Identity is whom a request acts as: the service account, or one user, who is known by Looker's id
+// or by a credential. It is a comparable value, and may be the key of a map. The zero Identity is
+// nobody: using it is [ErrNoIdentity].
 type Identity struct{ key token.Key }
 
 // ServiceAccount returns the [Identity] of the API key itself.
@@ -32,8 +36,21 @@ const (
 	CredentialGoogle CredentialType = "google" // the google_user_id
 )
 
-// String returns "service_account", "user:" and the id, or "nobody". Two identities never have the
-// same one.
+// UserByCredential returns the [Identity] of the user who has this id as a credential of this type:
+// of an embed user, say, the id that your own product knows the user by. Each login asks Looker
+// whose it is by then, as the service account: the ids of embed users may change with every embed
+// session. So this and [User] of the same user are two identities, with a token each.
+//
+// Any type and id make an Identity. Using one that nobody can have is [ErrInvalidIdentity].
+func UserByCredential(typ CredentialType, id string) Identity {
+	if !typ.isValid() { // quoted, it is none either, and makes no other Identity's name
+		typ = CredentialType(strconv.Quote(string(typ)))
+	}
+	return Identity{token.Key{ID: string(typ) + ":" + id, Kind: token.Credential}}
+}
+
+// String returns "service_account", "user:" and the id, the type of a credential, a colon and its
+// id, or "nobody". Two identities never have the same one.
 func (i Identity) String() string { return i.key.String() }
 
 // MarshalText returns what String does, for encoders and keys of JSON objects. The error is always
@@ -43,27 +60,61 @@ func (i Identity) MarshalText() ([]byte, error) { return []byte(i.String()), nil
 // LogValue makes log/slog write what String returns.
 func (i Identity) LogValue() slog.Value { return slog.StringValue(i.String()) }
 
-// userID is Looker's id of the user; "" for the service account.
-func (i Identity) userID() string { return i.key.ID }
+// name is a user's id, or type and id of a credential; "" for the service account.
+func (i Identity) name() string { return i.key.ID }
 
-func (i Identity) isUser() bool { return i.key.Kind == token.User }
+// isUser reports whether i is a user, however known.
+func (i Identity) isUser() bool { return i.key.Kind == token.User || i.byCredential() }
+
+func (i Identity) byCredential() bool { return i.key.Kind == token.Credential }
+
+// credential returns what a user by credential is known by.
+func (i Identity) credential() (typ CredentialType, id string) {
+	before, after, _ := strings.Cut(i.key.ID, ":")
+	return CredentialType(before), after
+}
 
 const (
-	maxUserID    = 255 // bytes
-	userIDLetter = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:@ "
+	maxID        = 255 // bytes
+	typeLetter   = "abcdefghijklmnopqrstuvwxyz0123456789_"
+	userIDLetter = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + typeLetter + "-.:@ "
+	idNever      = `/\%;?#` // by which a gateway might be led elsewhere
 )
 
 // isValid reports whether somebody can be this: the id is one segment of a path, and stays the same
 // one for a gateway that decodes it before it looks.
 func (i Identity) isValid() bool {
-	id := i.key.ID
-	switch {
-	case !i.isUser():
-		return i != Identity{}
-	case id == "", id == ".", id == "..", len(id) > maxUserID, id != strings.Trim(id, " "):
-		return false
+	switch i.key.Kind {
+	case token.User:
+		return isSegment(i.key.ID) && strings.Trim(i.key.ID, userIDLetter) == ""
+	case token.Credential:
+		typ, id := i.credential()
+		return typ.isValid() && isSegment(id) && utf8.ValidString(id) &&
+			!strings.ContainsAny(id, idNever) && !strings.ContainsFunc(id, unicode.IsControl)
 	}
-	return strings.Trim(id, userIDLetter) == ""
+	return i != Identity{}
+}
+
+// rule says what isValid wants.
+func (i Identity) rule() string {
+	if i.byCredential() {
+		return "the type is of a to z, 0 to 9 and _, and not user or service_account; " +
+			`the id has 1 to 255 bytes of UTF-8, none of / \ % ; ? # or control characters, ` +
+			`no space at an end, and is not "." or ".."`
+	}
+	return "an id that Looker gave has 1 to 255 bytes, all of them ASCII letters, digits, " +
+		`-, _, ., :, @ or spaces, no space at an end, and is not "." or ".."`
+}
+
+// isSegment is what all ids have in common.
+func isSegment(id string) bool {
+	return id != "" && id != "." && id != ".." && len(id) <= maxID && id == strings.TrimSpace(id)
+}
+
+// isValid reports whether Looker may know such a type, and no other identity has its name.
+func (t CredentialType) isValid() bool {
+	return t != "" && t != "user" && t != "service_account" &&
+		strings.Trim(string(t), typeLetter) == ""
 }
 
 // identityKey is the context key of an [Identity].

@@ -131,6 +131,10 @@ type claim struct {
 	patience time.Duration                   // that its lease says
 	limit    time.Duration                   // of watching others' leases, in all
 
+	// alone says that two processes must not log in at once, unless one stands still. Then the time
+	// that others take is none of the turn's, and it does not matter how many swaps they win.
+	alone bool
+
 	good func(token.Response) bool // whether a token will do
 	keep func(token.Response) bool // whether others may go on using it meanwhile
 }
@@ -157,7 +161,7 @@ func (c *claim) found(e entry) *token.Response {
 func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, err error) {
 	var old entry // looking and locking are one call, which finds nothing at first
 	var begun time.Time
-	for lost := -1; lost < maxLost; lost++ {
+	for lost := -1; lost < maxLost; {
 		if err := c.begin(ctx); err != nil {
 			return nil, entry{}, err
 		}
@@ -170,6 +174,9 @@ func (c *claim) take(ctx context.Context) (found *token.Response, leased entry, 
 		}
 		if t := c.found(now); t != nil {
 			return t, entry{}, nil
+		}
+		if now.Lease == nil || !c.alone {
+			lost++
 		}
 		if now.Lease != nil {
 			if begun.IsZero() {
@@ -209,7 +216,11 @@ func (c *claim) ttl(old entry) time.Duration {
 // returns what it has last seen, to be swapped away; ok is false once all that takes too long.
 // The turn is given up meanwhile.
 func (c *claim) watch(ctx context.Context, seen entry, begun time.Time) (now entry, ok bool) {
-	c.turn.Skip()
+	if c.alone {
+		c.turn.Return()
+	} else {
+		c.turn.Skip()
+	}
 	at := wallTime(c.records.clock)
 	since := at
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

@@ -68,6 +68,21 @@ func (l *lifecycle) wait(ctx context.Context, who Identity) (*token.Token, error
 	return o.token, nil
 }
 
+// leastKey is the context key of how long a token has to live yet, in the context of a login.
+type leastKey struct{}
+
+// leastLife is how long the token of a login in ctx has to live yet; 0 if it only has to be usable.
+func leastLife(ctx context.Context) time.Duration {
+	least, _ := ctx.Value(leastKey{}).(time.Duration)
+	return least
+}
+
+// withLeastLife returns a context for who waits for a token that lives for so long yet. A login
+// that somebody else has started may get one that does not.
+func withLeastLife(ctx context.Context, least time.Duration) context.Context {
+	return context.WithValue(ctx, leastKey{}, least)
+}
+
 // refresh replaces the identity's token in the background.
 func (l *lifecycle) refresh(who Identity) { l.logins.start(who) }
 
@@ -128,7 +143,7 @@ func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
 	if !place.Waits {
 		return cause
 	}
-	return &queuedError{who, place, cause}
+	return &queuedError{l.issuer.op(who), who, place, cause}
 }
 
 // run gets a new token, unless another login has just ended.
@@ -139,17 +154,18 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 		return o, err
 	}
 	now := l.clock.Now()
-	last := l.tokens.Last(who.key)
-	if last != nil && last.Fresh(now.UnixNano()) {
+	want := wanted{l.tokens.Last(who.key), leastLife(ctx)}
+	if last := want.last; last != nil && last.Fresh(now.UnixNano()) &&
+		last.Lasts(want.least, now.UnixNano()) {
 		o.token, o.found = last, true
 		return o, nil
 	}
 	defer o.turn.Skip() // it has a slot yet if what the Store had will do
-	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, last)
+	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, want)
 	o.token, o.stored = new.token, new.stored
 	o.ended, o.took = wallTime(l.clock), o.turn.Elapsed()
 	if err != nil {
-		return o, asCallError(err, loginOp(who), who)
+		return o, asCallError(err, l.issuer.op(who), who)
 	}
 	life := new.token.Response().Life
 	if new.stored {
@@ -169,7 +185,7 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 		return o, l.put(who, o)
 	}
 	if o.token != nil && !o.found {
-		l.discard(o.ctx, who, o.token, err == nil && lost != errAgain)
+		l.discard(o.ctx, who, o.token, err, lost)
 	}
 	if lost != nil {
 		return o, lost
@@ -211,16 +227,19 @@ func (l *lifecycle) put(who Identity, o *outcome) error {
 	return nil
 }
 
-// discard ends the token of a login whose result nobody may have, or waits for any more. It is only
-// released if others may have it from the Store.
-func (l *lifecycle) discard(ctx context.Context, who Identity, t *token.Token, released bool) {
+// discard ends the token of a login that failed with err, or whose result nobody may have or waits
+// for any more, as lost says. It is only released if others may have it from the Store.
+func (l *lifecycle) discard(ctx context.Context, who Identity, t *token.Token, err, lost error) {
 	l.events.discarded(ctx, who)
 	tokens := []*token.Token{t}
 	l.background.Run(func() error {
-		if released {
-			return l.issuer.release(l.ctx, who, tokens)
+		switch {
+		case lost == errAgain: // after Logout, which ends all
+			return l.issuer.revoke(l.ctx, who, tokens, false)
+		case err != nil:
+			return l.issuer.discard(l.ctx, who, t)
 		}
-		return l.issuer.revoke(l.ctx, who, tokens, false)
+		return l.issuer.release(l.ctx, who, tokens)
 	})
 }
 

@@ -1,7 +1,6 @@
 package lookerauth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +19,14 @@ import (
 // issuer gets new tokens, and sees to their end: login does it at Looker, and fleet looks into the
 // Store before.
 type issuer interface {
-	// issue gets a new token. last is the one that it is to replace; nil if there is none. A token
-	// that comes with an error has to be ended.
-	issue(ctx context.Context, who Identity, b budget, last *token.Token) (issued, error)
+	// op is the call that logs this identity in.
+	op(who Identity) string
+
+	// issue gets a new token. One that comes with an error has to be ended, with discard.
+	issue(ctx context.Context, who Identity, b budget, w wanted) (issued, error)
+
+	// discard ends a token that nobody has got.
+	discard(ctx context.Context, who Identity, t *token.Token) error
 
 	// revoke ends tokens for everybody. With all, that includes what only the Store has.
 	revoke(ctx context.Context, who Identity, tokens []*token.Token, all bool) error
@@ -32,6 +36,12 @@ type issuer interface {
 
 	// unshare lets no other process have these tokens, which are of no use any more.
 	unshare(ctx context.Context, who Identity, tokens []*token.Token) error
+}
+
+// wanted says which token will do.
+type wanted struct {
+	last  *token.Token  // that it is to replace; nil if there is none
+	least time.Duration // that it has to live yet; 0 if it only has to be usable
 }
 
 // issued is a new token, and where it comes from.
@@ -73,6 +83,7 @@ func (l Login) MarshalText() ([]byte, error) {
 // login is the issuer that asks Looker.
 type login struct {
 	client     *looker.Client
+	users      *users
 	apiKey     func(ctx context.Context) (APIKey, error)
 	afterLogin func(ctx context.Context, login Login) error // may be nil
 	sender     *sender                                      // for AfterLogin
@@ -83,39 +94,42 @@ type login struct {
 	timeout    time.Duration // of a login
 	events     *events
 
-	// held returns the service account's token, nil if it has to be waited for; service waits for
-	// it, and replaceService for the one to use instead of one that Looker rejected: that itself,
-	// if it is not to blame. acceptService says that Looker took the replacement.
-	held           func() *token.Token
-	service        func(ctx context.Context) (*token.Token, error)
-	replaceService func(ctx context.Context, rejected *token.Token) (*token.Token, error)
-	acceptService  func(replacement *token.Token)
-
 	// clientID is that of the last login that Looker let in: until it lets a new key in, users'
 	// tokens are issued through the old one's account. Before the first it is that of the key to
 	// log in with, and nil as long as nobody has asked for that.
 	clientID atomic.Pointer[string]
 }
 
+func (l *login) op(who Identity) string {
+	if who.isUser() {
+		return l.users.op()
+	}
+	return opLogin
+}
+
+// isElsewhere reports whether this is a user whose token comes from Config.UserToken.
+func (l *login) isElsewhere(who Identity) bool { return who.isUser() && l.users.elsewhere != nil }
+
 func (l *login) issue(
-	ctx context.Context, who Identity, b budget, _ *token.Token,
+	ctx context.Context, who Identity, b budget, w wanted,
 ) (issued, error) {
 	var t *token.Token
+	var userID string
 	var err error
 	if who.isUser() {
-		t, err = l.logInUser(ctx, who, b)
+		t, userID, err = l.users.logIn(ctx, who, b, w.last)
 	} else {
 		t, err = l.logIn(ctx, who, b)
 	}
 	if err != nil {
 		return issued{}, err
 	}
-	return issued{token: t}, l.prepare(ctx, who, b.turn, t)
+	return issued{token: t}, l.prepare(ctx, who, userID, b.turn, t)
 }
 
 // logIn logs the service account in. The key is asked for before each try.
 func (l *login) logIn(ctx context.Context, who Identity, b budget) (*token.Token, error) {
-	return l.logins.try(ctx, who, b, func() (*token.Token, error) {
+	return try(ctx, who, b, func() (*token.Token, error) {
 		var hasKey atomic.Bool
 		ask := func(ctx context.Context) (*token.Token, error) {
 			key, err := l.apiKey(ctx)
@@ -133,7 +147,7 @@ func (l *login) logIn(ctx context.Context, who Identity, b budget) (*token.Token
 			l.clientID.Store(&key.ClientID)
 			return token.New(who.key, r), nil
 		}
-		t, err := l.logins.call(ctx, opLogin, who, b.turn, ask)
+		t, err := makeCall(ctx, l.logins, opLogin, who, b.turn, ask, l.endLate(ctx))
 		if late, ok := errors.AsType[*unanswered](err); ok && !hasKey.Load() {
 			return nil, noKey(late) // Looker was not asked
 		}
@@ -141,104 +155,24 @@ func (l *login) logIn(ctx context.Context, who Identity, b budget) (*token.Token
 	})
 }
 
-// logInUser logs a user in, authorized by the service account, whose token it has replaced if
-// Looker rejects it.
-func (l *login) logInUser(ctx context.Context, who Identity, b budget) (*token.Token, error) {
-	for n := 0; ; n++ {
-		var service *token.Token // with which the last try was made
-		t, err := l.logins.try(ctx, who, b, func() (_ *token.Token, err error) {
-			if service, err = l.serviceAtTurn(ctx, who, b.turn); err != nil {
-				return nil, err
-			}
-			return l.logins.call(ctx, opLoginUser, who, b.turn, l.asking(who, service))
-		})
-		if err == nil && n > 0 {
-			l.acceptService(service)
-		}
-		if n == maxReplays || !isRejection(who, err) {
-			return t, err
-		}
-		replace := func(ctx context.Context) (*token.Token, error) {
-			return l.replaceService(ctx, service)
-		}
-		replacement, replaceErr := l.inTime(ctx, b.turn, replace)
-		if replaceErr != nil {
-			return nil, replaceErr
-		}
-		if replacement == service {
-			return nil, err
-		}
-	}
-}
-
-// asking asks for a user's token with this one of the service account's.
-func (l *login) asking(
-	who Identity, service *token.Token,
-) func(context.Context) (*token.Token, error) {
-	return func(ctx context.Context) (*token.Token, error) {
-		r, err := l.client.LoginUser(ctx, service, who.userID())
-		if err != nil {
-			return nil, err
-		}
-		return token.New(who.key, r), nil
-	}
-}
-
-// serviceAtTurn takes the turn, and returns the service account's token that there is then: one
-// from before may have been replaced meanwhile. Nobody has a slot while waiting for it. One that is
-// hardly issued when it ends is used nevertheless, for Looker to say so.
-func (l *login) serviceAtTurn(
-	ctx context.Context, who Identity, turn *queue.Turn,
-) (service *token.Token, err error) {
-	for n := 0; ; n++ {
-		if l.held() == nil {
-			turn.Return()
-			if service, err = l.inTime(ctx, turn, l.service); err != nil {
-				return nil, err
-			}
-		}
-		if err := l.logins.take(ctx, opLoginUser, who, turn); err != nil {
-			return nil, err
-		}
-		if held := l.held(); held != nil || n >= maxReplays && service != nil {
-			return cmp.Or(held, service), nil
-		}
-	}
-}
-
-// take takes the turn of a login, a user's once there is a token of the service account's.
+// take takes the turn of a login; a user's, if need be, once there is a token of the service
+// account's.
 func (l *login) take(ctx context.Context, who Identity, turn *queue.Turn) error {
 	if who.isUser() {
-		_, err := l.serviceAtTurn(ctx, who, turn)
-		return err
+		return l.users.take(ctx, who, turn)
 	}
 	return l.logins.take(ctx, opLogin, who, turn)
 }
 
-// inTime waits for the service account, once the turn has begun no longer than that takes.
-func (l *login) inTime(
-	ctx context.Context, turn *queue.Turn, wait func(context.Context) (*token.Token, error),
-) (service *token.Token, err error) {
-	if turn.Begun() {
-		late := &CallError{Op: opLogin, Identity: ServiceAccount(), Err: tooLate(l.timeout)}
-		ignore := func(*token.Token, error) {}
-		service, err = guard.Bounded(ctx, l.background, l.clock, turn.Left(), late, wait, ignore)
-	} else {
-		service, err = wait(ctx)
-	}
-	if err != nil {
-		return nil, serviceError(ctx, err)
-	}
-	return service, nil
-}
-
 // prepare runs AfterLogin in a goroutine of its own: not even a panic in it may lose the token.
-func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *token.Token) error {
+func (l *login) prepare(
+	ctx context.Context, who Identity, userID string, turn *queue.Turn, t *token.Token,
+) error {
 	if l.afterLogin == nil {
 		return nil
 	}
 	run := func(ctx context.Context) (none struct{}, _ error) {
-		login := Login{who, who.userID(), l.sender.clientWith(t.Header)}
+		login := Login{who, userID, l.sender.clientWith(t.Header)}
 		err := l.afterLogin(ctx, login)
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx) // why it was cut short
@@ -252,14 +186,33 @@ func (l *login) prepare(ctx context.Context, who Identity, turn *queue.Turn, t *
 		return nil
 	}
 	err = &userError{"AfterLogin", l.client.Scrub(err)}
-	return &CallError{Op: loginOp(who), Identity: who, Err: err}
+	return &CallError{Op: l.op(who), Identity: who, Err: err}
 }
 
-// discard logs a token out that came when nobody waited for it any more.
-func (l *login) discard(ctx context.Context, t *token.Token) {
-	who := Identity{t.Key()}
-	l.events.discarded(ctx, who)
-	l.background.Run(func() error { return l.logOut(context.WithoutCancel(ctx), who, t) })
+// endLate logs a token out that comes when nobody waits for it any more.
+func (l *login) endLate(ctx context.Context) func(*token.Token, error) {
+	return func(t *token.Token, _ error) {
+		if t == nil {
+			return
+		}
+		who := Identity{t.Key()}
+		l.events.discarded(ctx, who)
+		l.background.Run(func() error { return l.logOut(context.WithoutCancel(ctx), who, t) })
+	}
+}
+
+func (l *login) discard(ctx context.Context, who Identity, t *token.Token) error {
+	return l.release(ctx, who, []*token.Token{t})
+}
+
+// release logs tokens out that are nobody else's: neither exported, nor from where users' tokens
+// come from, which may return the same one again, and would lose the refresh token with it.
+func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token) error {
+	if l.isElsewhere(who) {
+		return nil
+	}
+	tokens = slices.DeleteFunc(slices.Clone(tokens), (*token.Token).Exported)
+	return l.revoke(ctx, who, tokens, false)
 }
 
 // revoke logs the tokens out at Looker, the newest first, as many at once as the queue lets.
@@ -275,19 +228,16 @@ func (l *login) revoke(
 	return errors.Join(errs...)
 }
 
-func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token) error {
-	return l.revoke(ctx, who, tokens, false)
-}
-
 func (l *login) unshare(context.Context, Identity, []*token.Token) error { return nil }
 
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
 	b := budget{l.logouts.queue.Turn(queue.Waited, 0), func() bool { return true }}
-	ask := func(ctx context.Context) (*token.Token, error) {
-		return nil, l.client.Logout(ctx, t)
+	ask := func(ctx context.Context) (none struct{}, _ error) {
+		return none, l.client.Logout(ctx, t)
 	}
-	_, err := l.logouts.try(ctx, who, b, func() (*token.Token, error) {
-		return l.logouts.call(ctx, opLogout, who, b.turn, ask)
+	late := func(struct{}, error) {}
+	_, err := try(ctx, who, b, func() (struct{}, error) {
+		return makeCall(ctx, l.logouts, opLogout, who, b.turn, ask, late)
 	})
 	if err != nil {
 		failed, _ := errors.AsType[*CallError](asCallError(err, opLogout, who))

@@ -55,6 +55,7 @@ func holders(t *testing.T, looker *lookertest.Server) (all map[string][]any, sec
 		"Cache":          forms(*cache),
 		"Config":         append(forms(cfg), forms(withPassword)...),
 		"CredentialType": {lookerauth.CredentialEmbed},
+		"ExportOptions":  {lookerauth.ExportOptions{}},
 		"Identity":       forms(user.Identity()),
 		"Login":          append(forms(login), forms(*login.Client)...),
 		"LoginFailures":  forms(cache.Stats().UserLogins.Failed),
@@ -64,6 +65,7 @@ func holders(t *testing.T, looker *lookertest.Server) (all map[string][]any, sec
 		"Transport": slices.Concat(
 			forms(*transport), forms(*ofContext), forms(*user.Client())),
 	}
+	all["UserTokenRequest"] = forms(lookerauth.UserTokenRequest{Rejected: secrets[0]})
 	inside := reflect.ValueOf(login.Client.Transport).Elem() // as html/template looks at it
 	all["Login"] = append(all["Login"], inside)
 	base.quoted = quoting(strings.Join(secrets, " "))
@@ -195,6 +197,11 @@ func exportedTypes(t *testing.T) (names []string) {
 	return names
 }
 
+// isPlain reports whether the type has a secret in a field that anybody may read.
+func isPlain(name string) bool {
+	return name == "Config" || name == "APIKey" || name == "UserTokenRequest"
+}
+
 func TestNoValueTellsASecret(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		all, secrets := holders(t, looker)
@@ -216,8 +223,7 @@ func TestNoValueTellsASecret(t *testing.T) {
 			}
 			for _, value := range values {
 				for _, verb := range verbs() {
-					if holdsKey := name == "Config" || name == "APIKey"; holdsKey &&
-						strings.ContainsAny(verb, "pw") {
+					if isPlain(name) && strings.ContainsAny(verb, "pw") {
 						continue // which package fmt answers by itself
 					}
 					check(name, fmt.Sprintf("a %T with %s", value, verb), fmt.Sprintf(verb, value))

@@ -25,7 +25,7 @@ type Stats struct {
 	Logins         uint64 // granted logins, in all
 
 	ServiceAccount LoginStats // of login
-	UserLogins     LoginStats // of login_user
+	UserLogins     LoginStats // of login_user, or of Config.UserToken
 
 	LoginTime time.Duration // of all logins, failed ones too, each from its turn to its end
 
@@ -91,9 +91,8 @@ func (r reason) String() string {
 
 // reasonOf returns why the call failed.
 func reasonOf(failed *CallError) reason {
-	_, isUsers := failed.Err.(*userError) // whatever it wraps
 	switch status := failed.StatusCode; {
-	case isUsers:
+	case failed.isUsers():
 		return otherReason
 	case status == http.StatusTooManyRequests:
 		return rateLimited

@@ -3,6 +3,7 @@ package lookerauth
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -86,6 +87,84 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return t.OAuth(), nil
 }
 
+// ExportOptions says what an exported token has to be good for. The zero value asks for what
+// [TokenSource.TokenContext] promises.
+type ExportOptions struct {
+	// MinLife is how long the token has to live yet when it is handed out, at most nine tenths of a
+	// whole life: an hour is Looker's default.
+	MinLife time.Duration
+}
+
+// Export returns a token for use outside this process, such as in a browser: whoever has it may do
+// with Looker's API all that the user may. It is the current one, or a new one that becomes that if
+// the current one ends too soon. What comes after it here leaves it alive: a refresh, a rejection,
+// an eviction, and Close. Only [TokenSource.Logout] and [Cache.LogoutAll] end it, as they end all
+// that this Cache has exported of the user.
+//
+// The token is the caller's own. Encoded as JSON it is what browsers want: its TokenType is
+// "Bearer", and ExpiresIn, in seconds, and Expiry say when Looker lets it expire. Answer with it
+// over https, with the header "Cache-Control: no-store", and only to whom the user is.
+//
+// It blocks as TokenContext does, and has the same errors. That there can be no such token, as
+// MinLife is too long, is one more; so is the service account, whose token is for nobody else. An
+// error leaves the current token as it is.
+func (s *TokenSource) Export(ctx context.Context, opts ExportOptions) (*oauth2.Token, error) {
+	if err := s.cache.validate(s.Identity()); err != nil {
+		return nil, err
+	}
+	if !s.Identity().isUser() {
+		return nil, errExport
+	}
+	if opts.MinLife < 0 {
+		const negative = "lookerauth: export: MinLife is %v: use a positive duration, or 0"
+		return nil, fmt.Errorf(negative, opts.MinLife)
+	}
+	t, now, err := s.export(ctx, opts.MinLife)
+	if err != nil {
+		return nil, err
+	}
+	exported := *t.OAuth()
+	exported.TokenType = "Bearer"
+	exported.ExpiresIn = int64(exported.Expiry.Sub(now) / time.Second)
+	return exported.WithExtra(nil), nil
+}
+
+// export returns a token that lives for least yet, marked as exported, and the time.
+func (s *TokenSource) export(
+	ctx context.Context, least time.Duration,
+) (*token.Token, time.Time, error) {
+	c, slot := s.cache, s.slot
+	ctx = withLeastLife(ctx, least)
+	t := c.current(slot, c.clock.Now().UnixNano())
+	for waits := 0; ; {
+		now := wallTime(c.clock)
+		switch {
+		case t != nil && !t.MayLast(least):
+			return nil, now, lifeError(least, t.Response().Life)
+		case t != nil && t.Lasts(least, now.UnixNano()):
+			if !c.tokens.Export(slot.Key(), t.OAuth().AccessToken, now.UnixNano()) {
+				t = c.current(slot, now.UnixNano()) // another one has replaced it
+				continue
+			}
+			if waits > 0 {
+				c.events.waited(ctx, nil)
+			}
+			return t, now, nil
+		case waits > maxShort:
+			return nil, now, lifeError(least, t.Response().Life)
+		}
+		waits++
+		var err error
+		if t, err = c.wait(ctx, slot); err != nil {
+			c.events.waited(ctx, err)
+			return nil, now, err
+		}
+	}
+}
+
+// maxShort is how often a token ends too soon that others have got, after which it is no chance.
+const maxShort = 2
+
 // Invalidate takes the token out of service, if rejected is still the current one: the next caller
 // waits for a new one. Call it when Looker answered 401 to a request that did not go through a
 // [Transport] of this package. It makes no call and does not block.
@@ -106,7 +185,7 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 // live until it expires, but nobody gets it from here any more, unless it could not be taken out of
 // a Store either.
 func (s *TokenSource) Logout(ctx context.Context) error {
-	if err := validate(s.Identity()); err != nil {
+	if err := s.cache.validate(s.Identity()); err != nil {
 		return err
 	}
 	return s.cache.lifecycle.logOut(ctx, s.Identity())

@@ -21,6 +21,29 @@ const (
 	MinLife = time.Second
 )
 
+// notLooker is the error for a success that is none of Looker's.
+func notLooker(ans answer, why string) *Error {
+	return &Error{Status: ans.status, NotLooker: true, Err: errors.New(why)}
+}
+
+// parseUserID reads the id of a user, which is a number in API 3.x.
+func parseUserID(ans answer) (id string, err error) {
+	var user struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if err := json.Unmarshal(ans.body, &user); err != nil {
+		return "", notLooker(ans, "its body is not a user in JSON")
+	}
+	var number json.Number
+	switch {
+	case json.Unmarshal(user.ID, &id) == nil && id != "":
+		return id, nil
+	case json.Unmarshal(user.ID, &number) == nil && number != "":
+		return number.String(), nil
+	}
+	return "", notLooker(ans, "its id is missing or malformed")
+}
+
 // parseToken trusts nothing: anyone between here and Looker may have answered.
 func parseToken(ans answer) (token.Response, error) {
 	var fields struct {
@@ -28,20 +51,17 @@ func parseToken(ans answer) (token.Response, error) {
 		TokenType   string  `json:"token_type"`
 		ExpiresIn   float64 `json:"expires_in"` // seconds
 	}
-	notLooker := func(why string) (token.Response, error) {
-		err := &Error{Status: ans.status, NotLooker: true, Err: errors.New(why)}
-		return token.Response{}, err
-	}
 	if err := json.Unmarshal(ans.body, &fields); err != nil {
-		return notLooker("its body is not an access token in JSON")
+		return token.Response{}, notLooker(ans, "its body is not an access token in JSON")
 	}
 	if !IsAccessToken(fields.AccessToken) {
-		return notLooker("its access_token is missing or malformed")
+		return token.Response{}, notLooker(ans, "its access_token is missing or malformed")
 	}
 	seconds := min(fields.ExpiresIn, MaxLife.Seconds())
 	life := time.Duration(seconds * float64(time.Second))
 	if life < MinLife {
-		return notLooker("its expires_in is not a number of seconds, 1 or more")
+		const why = "its expires_in is not a number of seconds, 1 or more"
+		return token.Response{}, notLooker(ans, why)
 	}
 	return token.Response{
 		AccessToken: fields.AccessToken, TokenType: fields.TokenType, Sent: ans.sent, Life: life,

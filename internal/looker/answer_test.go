@@ -197,7 +197,7 @@ func TestRetryAfterADateCountsFromTheAnswer(t *testing.T) {
 		mock.Add(10 * time.Second)
 		return respond(429, header, ""), nil
 	})
-	err := looker.New(root, true, send, mock.Now).Logout(t.Context(), held)
+	err := looker.New(root, true, send, mock.Now, "test").Logout(t.Context(), held)
 	if got := failed(t, err).RetryAfter; got != 50*time.Second {
 		t.Errorf("got %v", got)
 	}

@@ -20,6 +20,7 @@ type Client struct {
 	userQuery string            // of login_user, with its question mark
 	transport http.RoundTripper // not an http.Client: that would follow redirects with the key
 	now       func() time.Time
+	userAgent string   // the header
 	secrets   *Secrets // which all errors are scrubbed of
 }
 
@@ -27,8 +28,11 @@ type Client struct {
 // associative, login_user asks for associative=false.
 func New(
 	root string, associative bool, transport http.RoundTripper, now func() time.Time,
+	userAgent string,
 ) *Client {
-	c := &Client{root: root, transport: transport, now: now, secrets: NewSecrets()}
+	c := &Client{
+		root: root, transport: transport, now: now, userAgent: userAgent, secrets: NewSecrets(),
+	}
 	if !associative {
 		c.userQuery = "?associative=false"
 	}
@@ -85,6 +89,27 @@ func (c *Client) LoginUser(
 		url:           c.root + "/login/" + url.PathEscape(userID) + c.userQuery,
 		authorization: service.Header(),
 	})
+}
+
+// LookUp asks for the id of the user who has this id as a credential of this type, as the service
+// account. It may be any text.
+func (c *Client) LookUp(
+	ctx context.Context, service *token.Token, credentialType, id string,
+) (userID string, err error) {
+	c.Learn(service.Response())
+	path := "/users/credential/" + url.PathEscape(credentialType) + "/" + url.PathEscape(id)
+	ans, err := c.send(ctx, &call{
+		method:        http.MethodGet,
+		url:           c.root + path + "?fields=id",
+		authorization: service.Header(),
+	})
+	if err != nil {
+		return "", err
+	}
+	if ans.status != http.StatusOK {
+		return "", c.refused(ans)
+	}
+	return parseUserID(ans)
 }
 
 // Logout ends t. That it has ended before is a success.
@@ -146,6 +171,7 @@ func (c *Client) send(ctx context.Context, call *call) (answer, error) {
 		return answer{}, &Error{Err: c.Scrub(err)}
 	}
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
 	if call.form != "" {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}

@@ -40,7 +40,7 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 
 // newClient returns a Client whose calls f answers, at the time start.
 func newClient(f roundTripper) *looker.Client {
-	return looker.New(root, true, f, func() time.Time { return start })
+	return looker.New(root, true, f, func() time.Time { return start }, "test")
 }
 
 // respond returns an answer with this body.
@@ -136,7 +136,7 @@ func TestCallsOnTheWire(t *testing.T) {
 				}
 				return respond(http.StatusOK, nil, goodToken), req.Write(&wire)
 			})
-			c := looker.New(root, test.associative, send, func() time.Time { return start })
+			c := looker.New(root, test.associative, send, func() time.Time { return start }, "test")
 			if err := test.call(c); err != nil {
 				t.Error(err)
 			}
@@ -244,7 +244,7 @@ func TestTokensLifeStartsWhenTheLoginIsSent(t *testing.T) {
 	c := looker.New(root, true, roundTripper(func(*http.Request) (*http.Response, error) {
 		mock.Add(time.Minute)
 		return respond(http.StatusOK, nil, goodToken), nil
-	}), mock.Now)
+	}), mock.Now, "test")
 	for range 2 {
 		sent := mock.Now()
 		got, err := c.LoginUser(t.Context(), held, "789")
@@ -352,7 +352,7 @@ func TestCallThatCannotBeSentIsNotSent(t *testing.T) {
 		t.Error("it was sent")
 		return nil, io.EOF
 	})
-	c := looker.New(bad, true, send, func() time.Time { return start })
+	c := looker.New(bad, true, send, func() time.Time { return start }, "test")
 	_, err := c.Login(t.Context(), anID, aSecret)
 	e := failed(t, err)
 	if *e != (looker.Error{Err: e.Err}) || e.Err == nil {

@@ -58,7 +58,7 @@ func TestNobodyGetsAnothersTokenWhileTokensChange(t *testing.T) {
 			l.Put(issue(key, 0), at(0)) // and evicts
 		}
 		if round%500 == 0 {
-			l.RemoveUsers(at(0))
+			l.Close(at(0))
 		}
 	}
 	read := func() {

@@ -26,6 +26,9 @@ const (
 // with returns the history of the token that replaces t, whose history h is.
 func (h *history) with(t *Token, now int64) *history {
 	next := history{rejectedAt: noRejection, alive: h.aliveWith(t, now)}
+	if t.exported { // the LRU knows it all the same
+		next.alive = h.stillAlive(now)
+	}
 	if h != nil {
 		next.rejectedAt, next.wait = h.rejectedAt, h.wait
 	}
@@ -60,16 +63,17 @@ func (h *history) clear() {
 	}
 }
 
-// aliveWith returns which tokens Looker may still accept, of those in h and t.
-func (h *history) aliveWith(t *Token, now int64) []*Token {
-	var alive []*Token
-	if h != nil {
-		for _, before := range h.alive {
-			if !before.dead(now) {
-				alive = append(alive, before)
-			}
-		}
+// stillAlive returns which tokens Looker may still accept, of those in h.
+func (h *history) stillAlive(now int64) []*Token {
+	if h == nil {
+		return nil
 	}
+	return without(h.alive, nil, now)
+}
+
+// aliveWith is stillAlive of those in h and t.
+func (h *history) aliveWith(t *Token, now int64) []*Token {
+	alive := h.stillAlive(now)
 	if t.state == ended || t.dead(now) {
 		return alive
 	}

@@ -10,7 +10,7 @@ import (
 
 // Key is whose a token is. It is comparable. The zero Key is nobody's.
 type Key struct {
-	ID   string // Looker's id of a user; "" for all others
+	ID   string // of a User, Looker's own; of a Credential, its type, a colon and its id
 	Kind Kind
 }
 
@@ -21,6 +21,7 @@ const (
 	Nobody Kind = iota
 	ServiceAccount
 	User
+	Credential // a user who is known by one
 )
 
 // String is unambiguous.
@@ -30,6 +31,8 @@ func (k Key) String() string {
 		return "service_account"
 	case User:
 		return "user:" + k.ID
+	case Credential:
+		return k.ID
 	}
 	return "nobody"
 }

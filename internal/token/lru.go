@@ -22,23 +22,9 @@ type LRU struct {
 
 	mu    sync.Mutex                       // guards changes, and look-ups that must not miss
 	order *simplelru.LRU[*Token, struct{}] // the users' tokens, by when they were last used
+
+	exports exports // whatever has become of their identities
 }
-
-// Left is what left an LRU, all of one identity. It has to be ended.
-type Left struct {
-	Key    Key
-	Tokens []*Token // the identity's token, and those before it that Looker may still accept
-	Why    Cause
-	Usable bool // the identity's token could still be served
-}
-
-// Cause is why an identity left an LRU.
-type Cause uint8
-
-const (
-	Evicted Cause = iota // others were used more recently
-	Removed              // on request
-)
 
 // NewLRU makes an LRU for this many users, at least one. A token ages refreshBefore before it stops
 // being usable, but no more than a quarter of its life.
@@ -150,7 +136,8 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 		left = l.evict(now)
 		l.added.Add(1)
 	}
-	t.state = current
+	t.state, t.exported = current, l.exports.has(t)
+	l.exports.pass(now)
 	fresh := freshFor(t.life(), l.refreshBefore)
 	t.freshFor.Store(max(uint32(fresh/time.Millisecond), 1))
 	l.tokens.put(t)
@@ -160,6 +147,9 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 
 // replace ends last, which Looker may still accept, and lets t inherit the past. mu is held.
 func (l *LRU) replace(last, t *Token, now int64) {
+	if last.Is(t.oauth.AccessToken) {
+		last.retire(ended) // it lives on in t
+	}
 	t.history = last.history.with(last, now)
 	last.history = nil // or each would keep all those before it in memory
 	last.retire(ended)
@@ -173,19 +163,6 @@ func (l *LRU) evict(now int64) *Left {
 	}
 	oldest, _, _ := l.order.GetOldest()
 	return l.takeOut(oldest, Evicted, now)
-}
-
-// takeOut ends the life of an identity's token in here. mu is held.
-func (l *LRU) takeOut(t *Token, why Cause, now int64) *Left {
-	l.order.Remove(t)
-	l.tokens.remove(t)
-	usable := t.state == current && !t.Expired(now)
-	left := &Left{t.Key(), t.history.aliveWith(t, now), why, usable}
-	t.history = nil // which a Slot that is kept would keep in memory
-	if t.state == current {
-		t.retire(ended)
-	}
-	return left
 }
 
 // Invalidate takes the token out of service if it is the current one of this identity. It stays
@@ -251,24 +228,18 @@ func (l *LRU) current(key Key, accessToken string) *Token {
 	return t
 }
 
-// Remove takes an identity out; nil if it is not in here.
-func (l *LRU) Remove(key Key, now int64) *Left {
+// Keys returns all identities of which something is in here, the service account first.
+func (l *LRU) Keys() []Key {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.tokens.get(key)
-	if t == nil {
-		return nil
+	var keys []Key
+	for _, t := range l.all() {
+		keys = append(keys, t.Key())
 	}
-	return l.takeOut(t, Removed, now)
-}
-
-// RemoveUsers takes all users out.
-func (l *LRU) RemoveUsers(now int64) []*Left {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var left []*Left
-	for _, t := range l.order.Keys() {
-		left = append(left, l.takeOut(t, Removed, now))
+	for key := range l.exports.alive {
+		if l.tokens.get(key) == nil {
+			keys = append(keys, key)
+		}
 	}
-	return left
+	return keys
 }

@@ -91,7 +91,7 @@ func TestServiceAccountIsNeitherEvictedNorCounted(t *testing.T) {
 		if l.Last(service()) != token || !token.Fresh(at(0)) {
 			t.Error("the service account was evicted")
 		}
-		l.RemoveUsers(at(0))
+		l.Close(at(0))
 	}
 }
 
@@ -164,7 +164,7 @@ func TestPutRefusesWhatWasThereBefore(t *testing.T) {
 		},
 		"evicted":     func(l *LRU, _ *Token) { l.Put(issue(user(2), 0), at(0)) },
 		"removed":     func(l *LRU, found *Token) { l.Remove(found.Key(), at(0)) },
-		"all removed": func(l *LRU, _ *Token) { l.RemoveUsers(at(0)) },
+		"all removed": func(l *LRU, _ *Token) { l.Close(at(0)) },
 	} {
 		l := NewLRU(1, 0)
 		found := put(t, l, issue(user(1), 0))
@@ -202,25 +202,27 @@ func TestRemovedIdentityIsOut(t *testing.T) {
 	}
 }
 
-func TestRemovingUsersLeavesTheServiceAccount(t *testing.T) {
+func TestCloseTakesAllOutTheServiceAccountFirst(t *testing.T) {
 	l := NewLRU(3, 0)
-	if left := l.RemoveUsers(at(0)); len(left) != 0 {
+	if left := l.Close(at(0)); len(left) != 0 {
 		t.Errorf("%v left an empty LRU", left)
 	}
 	account, tokens := put(t, l, issue(service(), 0)), fill(t, l, 3)
-	left := l.RemoveUsers(at(0))
-	if len(left) != 3 || l.Len() != 0 {
-		t.Fatalf("%d users left, and %d are still there", len(left), l.Len())
+	left := l.Close(at(0))
+	if len(left) != 4 || l.Len() != 0 {
+		t.Fatalf("%d identities left, and %d users are still there", len(left), l.Len())
 	}
+	checkLeft(t, left[0], service(), Closed, account)
+	left = left[1:]
 	slices.SortFunc(left, func(a, b *Left) int { return int(a.Key.ID[0]) - int(b.Key.ID[0]) })
 	for i := range tokens {
-		checkLeft(t, left[i], user(i), Removed, tokens[i])
+		checkLeft(t, left[i], user(i), Closed, tokens[i])
 		if l.Last(user(i)) != nil || !tokens[i].Retired() {
 			t.Errorf("%v is still there", user(i))
 		}
 	}
-	if l.Last(service()) != account || account.Retired() {
-		t.Error("the service account left, too")
+	if l.Last(service()) != nil || !account.Retired() {
+		t.Error("the service account is still there")
 	}
 }
 

@@ -216,8 +216,8 @@ func step(
 		if random.IntN(10) > 0 {
 			break
 		}
-		for _, left := range l.RemoveUsers(at(now)) {
-			checkLeft(t, left, left.Key, Removed, m.leave(left.Key, now)...)
+		for _, left := range l.Close(at(now)) {
+			checkLeft(t, left, left.Key, Closed, m.leave(left.Key, now)...)
 		}
 		if len(m.used) > 0 {
 			t.Fatalf("%v did not leave", m.used)

@@ -48,10 +48,13 @@ type Token struct {
 	touched atomic.Uint32 // what LRU.added was when it was last moved to the front
 	oauth   oauth2.Token  // its AccessToken is a part of header, not a copy
 
-	header  string   // the Authorization header, as Looker documents it
-	state   state    // guarded by the LRU's lock
-	Taken   uint8    // tokens in a row from elsewhere; set before anybody else has it
-	history *history // guarded by the LRU's lock; nil while there is none
+	header string // the Authorization header, as Looker documents it
+	Taken  uint8  // tokens in a row from elsewhere; set before anybody else has it
+
+	// What is below is guarded by the LRU's lock.
+	state    state
+	exported bool     // others have it, too
+	history  *history // nil while there is none
 }
 
 // bearerExtra is shared by all tokens, as nearly all have this type.
@@ -111,6 +114,14 @@ func (t *Token) Fresh(now int64) bool {
 // Expired reports whether t must not be served any more.
 func (t *Token) Expired(now int64) bool { return now-t.sent >= int64(usable(t.life())) }
 
+// MayLast reports whether tokens with this life are handed out for d: for nine tenths of it.
+func (t *Token) MayLast(d time.Duration) bool { return d <= t.life()/10*9 }
+
+// Lasts reports whether Looker will still accept t after d.
+func (t *Token) Lasts(d time.Duration, now int64) bool {
+	return t.oauth.Expiry.UnixNano()-now >= int64(d)
+}
+
 // UsableUntil returns when t must not be served any more.
 func (t *Token) UsableUntil() int64 { return t.sent + int64(usable(t.life())) }
 
@@ -140,6 +151,9 @@ func (t *Token) Retired() bool { return t.freshFor.Load() == 0 }
 // Invalidated reports whether t was invalidated, and no other one has replaced it. It may be asked
 // once t has left its LRU.
 func (t *Token) Invalidated() bool { return t.state == invalidated }
+
+// Exported reports whether others have t, too. It may be asked once t has left its LRU.
+func (t *Token) Exported() bool { return t.exported }
 
 // retire makes every copy of t out of date. The lock of the LRU is held.
 func (t *Token) retire(to state) {
