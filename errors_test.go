@@ -65,7 +65,7 @@ func TestMistakesAreExplained(t *testing.T) {
 	} {
 		t.Run(test.mistake, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				looker.SetUsers("789")
+				setUsers(looker, "789")
 				checkSentence(t, tokenError(t, looker, test.make, test.userID), test.want)
 			})
 		})

@@ -138,7 +138,7 @@ func TestMadeUpUsersEvictNobody(t *testing.T) {
 		for i := range 50 {
 			live = append(live, nthUser(i))
 		}
-		looker.SetUsers(live...)
+		setUsers(looker, live...)
 		cache := newCache(t, looker, maxUsers(len(live)))
 		for _, userID := range live {
 			accessToken(t, cache.User(userID))

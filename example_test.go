@@ -3,6 +3,7 @@ package lookerauth_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -59,6 +60,22 @@ func show(resp *http.Response, err error) {
 	io.Copy(os.Stdout, resp.Body)
 }
 
+// showName prints the name of the user in an answer.
+func showName(resp *http.Response, err error) {
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	var user struct {
+		Name string `json:"display_name"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&user); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(user.Name)
+}
+
 func Example() {
 	looker := startFake()
 	defer looker.Close()
@@ -76,8 +93,8 @@ func Example() {
 	client := cache.User("789").Client() // an *http.Client that acts as user 789
 	resp, err := client.Get(cfg.BaseURL + "/api/4.0/user")
 
-	show(resp, err)
-	// Output: {"display_name":"User 789","id":"789"}
+	showName(resp, err)
+	// Output: User 789
 }
 
 func ExampleTokenSource_Transport() {
@@ -89,8 +106,8 @@ func ExampleTokenSource_Transport() {
 
 	client.Transport = cache.ServiceAccount().Transport(client.Transport)
 
-	show(client.Get(looker.URL + "/api/4.0/user"))
-	// Output: {"display_name":"Service account","id":"1"}
+	showName(client.Get(looker.URL + "/api/4.0/user"))
+	// Output: Service account
 }
 
 func ExampleCache_Transport() {
@@ -110,8 +127,8 @@ func ExampleCache_Transport() {
 	}
 	resp, err := client.Do(req) // as user 789
 
-	show(resp, err)
-	// Output: {"display_name":"User 789","id":"789"}
+	showName(resp, err)
+	// Output: User 789
 }
 
 // A session of Looker's lives as long as its token, and starts in production. AfterLogin puts each
@@ -232,13 +249,13 @@ func ExampleStore() {
 	for range 3 { // three processes, say
 		cache := must(lookerauth.New(cfg))
 		defer cache.Close(context.Background())
-		show(cache.User("789").Client().Get(cfg.BaseURL + "/api/4.0/user"))
+		showName(cache.User("789").Client().Get(cfg.BaseURL + "/api/4.0/user"))
 	}
 	fmt.Println(looker.Count(lookertest.OpLoginUser, "789"), "login of user 789")
 	// Output:
-	// {"display_name":"User 789","id":"789"}
-	// {"display_name":"User 789","id":"789"}
-	// {"display_name":"User 789","id":"789"}
+	// User 789
+	// User 789
+	// User 789
 	// 1 login of user 789
 }
 

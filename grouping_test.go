@@ -173,7 +173,7 @@ func TestLevelSaysWhetherCallersAreHarmedInGeneral(t *testing.T) {
 		},
 		"users that Looker does not know": {
 			func(_ *testing.T, looker *lookertest.Server, cache *lookerauth.Cache) {
-				looker.SetUsers("789")
+				setUsers(looker, "789")
 				for i := range 10 {
 					_, _ = cache.User(nthUser(i)).Token()
 					time.Sleep(time.Minute)

@@ -78,7 +78,7 @@ func TestHealthOfTheServiceAccountIsNotTheUsers(t *testing.T) {
 func TestHealthIsWellWithUsersThatLookerDoesNotKnow(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
-		looker.SetUsers("789")
+		setUsers(looker, "789")
 		for i := range 10 {
 			failsWith(t, cache.User(nthUser(i)), lookerauth.ErrUserNotFound)
 		}

@@ -140,7 +140,7 @@ func TestServiceAccountsFailureHoldsNoUserDown(t *testing.T) {
 // Looker may just be creating the user.
 func TestUnknownUserIsHeldDownForFiveSeconds(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		looker.SetUsers("789")
+		setUsers(looker, "789")
 		user := newCache(t, looker).User("790")
 		for range 3 {
 			failsWith(t, user, lookerauth.ErrUserNotFound)
@@ -149,7 +149,7 @@ func TestUnknownUserIsHeldDownForFiveSeconds(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 		}
 		checkCalls(t, looker, 1, 3)
-		looker.SetUsers("789", "790")
+		setUsers(looker, "789", "790")
 		accessToken(t, user)
 	})
 }

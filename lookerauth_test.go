@@ -23,7 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func simulate(t *testing.T, test func(t *testing.T, looker *lookertest.Server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		test(t, lookertest.New(t, lookertest.InMemory()))
+		versions := lookertest.WithAPIVersions("3.0", "3.1", "4.0")
+		test(t, lookertest.New(t, lookertest.InMemory(), versions))
 	})
 }
 
@@ -66,6 +67,15 @@ func accessToken(t *testing.T, source *lookerauth.TokenSource) string {
 
 // nthUser returns the id of one of many users, who count from 0. None is the service account.
 func nthUser(n int) string { return fmt.Sprint(100 + n) }
+
+// setUsers says which users exist.
+func setUsers(looker *lookertest.Server, ids ...string) {
+	var users []lookertest.User
+	for _, id := range ids {
+		users = append(users, lookertest.User{ID: id})
+	}
+	looker.SetUsers(users...)
+}
 
 // useUsers gets the tokens of the first n users.
 func useUsers(t *testing.T, cache *lookerauth.Cache, n int) {

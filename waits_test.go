@@ -85,7 +85,7 @@ func TestFiguresOfHarmAreWhatCallersGet(t *testing.T) {
 		"Looker asks for a pause": func(l *lookertest.Server) {
 			failing(l, lookertest.OpLoginUser, rateLimited("600"))
 		},
-		"a user is deleted": func(l *lookertest.Server) { l.SetUsers(nthUser(1), nthUser(2)) },
+		"a user is deleted": func(l *lookertest.Server) { setUsers(l, nthUser(1), nthUser(2)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, looker *lookertest.Server) {

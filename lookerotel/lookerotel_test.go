@@ -140,7 +140,7 @@ func TestMetricsFollowTheCache(t *testing.T) {
 	}
 	looker.Revoke("791")
 	get(t, cache, looker, "791") // a rejection, a replay and a login
-	looker.SetUsers("789", "790", "791")
+	looker.SetUsers([]lookertest.User{{ID: "789"}, {ID: "790"}, {ID: "791"}}...)
 	if _, err := cache.User("792").TokenContext(t.Context()); err == nil {
 		t.Error("there is no user 792")
 	}

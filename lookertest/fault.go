@@ -1,6 +1,8 @@
 package lookertest
 
 import (
+	"cmp"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -18,13 +20,15 @@ type Fault struct {
 
 	// Status is the status of the answer. If it is 300 or more and there is no Body, the answer
 	// has one of Looker's errors. 0 stands for 200 if there is a Body, and else for the usual
-	// answer.
+	// answer. Any answer but such an error needs a live token if the usual one does, and is 401
+	// without it. Logins need none for it.
 	Status int
 
 	// Header is added to the answer, be it the usual one: a Retry-After or a Location, say.
 	Header http.Header
 
-	// Body is the body of the answer, sent as it is: HTML, say, or half an object.
+	// Body is the body of the answer, sent as it is: HTML, say, or half an object. Its Content-Type
+	// is application/json if it is JSON, unless the Header says otherwise.
 	Body string
 }
 
@@ -50,28 +54,44 @@ func (s *Server) FailFunc(f func(Request) Fault) {
 	s.faultFunc = f
 }
 
-// meet lets the call meet the fault, and reports whether that was the answer.
-func (s *Server) meet(w http.ResponseWriter, r *http.Request, fault Fault) (answered bool) {
+// isAnswer reports whether the fault takes the place of the usual answer.
+func (f Fault) isAnswer() bool { return f.Status != 0 || f.Body != "" }
+
+// isError reports whether the fault is answered with one of Looker's errors.
+func (f Fault) isError() bool { return f.Status >= 300 && f.Body == "" }
+
+// meet lets a login meet its fault, and reports whether that was the answer.
+func (s *Server) meet(w http.ResponseWriter, r *http.Request, op Op, userID string) bool {
+	_, fault := s.record(op, userID, r)
+	s.begin(w, r, fault)
+	if fault.isAnswer() {
+		fault.answer(w, r)
+	}
+	return fault.isAnswer()
+}
+
+// begin lets a call meet what the fault does before the answer.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, fault Fault) {
 	if fault.Delay > 0 && !s.wait(r, fault.Delay) || fault.Drop {
 		panic(http.ErrAbortHandler)
 	}
 	for name, values := range fault.Header {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
-	if fault.Status == 0 && fault.Body == "" {
-		return false
+}
+
+// answer answers with the fault.
+func (f Fault) answer(w http.ResponseWriter, r *http.Request) {
+	if f.isError() {
+		refuse(w, r, f.Status, http.StatusText(f.Status))
+		return
 	}
-	status := fault.Status
-	if status == 0 {
-		status = http.StatusOK
+	body := []byte(f.Body)
+	if w.Header().Get("Content-Type") == "" && json.Valid(body) {
+		w.Header().Set("Content-Type", "application/json")
 	}
-	if fault.Body == "" && status >= 300 {
-		refuse(w, status, http.StatusText(status))
-		return true
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(fault.Body))
-	return true
+	w.WriteHeader(cmp.Or(f.Status, http.StatusOK))
+	_, _ = w.Write(body)
 }
 
 // wait waits for d, and reports whether the caller is still there.

@@ -72,6 +72,7 @@ func TestFailFuncDecidesForEachCallThatFailNextLeaves(t *testing.T) {
 
 func TestStatusAndBodyOfAFaultAreTheAnswer(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
+		token := c.login()
 		for _, test := range []struct {
 			fault  lookertest.Fault
 			status int
@@ -84,15 +85,98 @@ func TestStatusAndBodyOfAFaultAreTheAnswer(t *testing.T) {
 			{lookertest.Fault{Status: 429}, 429, `"message":"Too Many Requests"`},
 		} {
 			c.looker.FailNext(lookertest.OpAPI, test.fault)
-			resp, err := c.looker.Client().Get(c.looker.URL + c.api + "/looks")
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := c.get("/looks", token)
 			body, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			if err != nil || resp.StatusCode != test.status ||
 				!strings.Contains(string(body), test.body) || test.body == "" && len(body) > 0 {
 				t.Errorf("%+v: answered %s: %s, %v", test.fault, resp.Status, body, err)
+			}
+		}
+	})
+}
+
+// get returns the answer, whose body the caller closes.
+func (c caller) get(path, authorization string) *http.Response {
+	c.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, c.looker.URL+c.api+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	resp, err := c.looker.Transport().RoundTrip(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return resp
+}
+
+func TestAnswerOfAFaultNeedsALiveTokenUnlessItIsAnError(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		revoked := c.loginUser("789")
+		c.looker.Revoke("789")
+		for _, test := range []struct {
+			path  string
+			fault lookertest.Fault
+			want  int
+		}{
+			{"/looks", lookertest.Fault{Body: "[]"}, 401},
+			{"/looks", lookertest.Fault{Status: 200}, 401},
+			{"/looks", lookertest.Fault{Status: 404, Body: "{}"}, 401},
+			{"/looks", lookertest.Fault{Status: 503}, 503},
+			{"/alive", lookertest.Fault{Status: 201, Body: "{}"}, 201}, // which needs none
+		} {
+			for _, token := range []string{"", revoked} {
+				c.looker.FailNext(lookertest.OpAPI, test.fault)
+				if got, _ := c.call(http.MethodGet, test.path, token, ""); got != test.want {
+					t.Errorf("%s, %+v: answered %d, want %d", test.path, test.fault, got, test.want)
+				}
+			}
+			if test.path == "/looks" && test.want == 401 {
+				c.looker.FailNext(lookertest.OpAPI, test.fault)
+				resp := c.get(test.path, c.login())
+				resp.Body.Close()
+				if want := max(test.fault.Status, 200); resp.StatusCode != want {
+					t.Errorf("%+v: answered %s, want %d", test.fault, resp.Status, want)
+				}
+			}
+		}
+		c.looker.FailNext(lookertest.OpLogin, lookertest.Fault{Body: `{"a":1}`})
+		if _, got := c.call(http.MethodPost, "/login", "", ""); got["a"] != 1.0 {
+			t.Errorf("a login answered %v", got)
+		}
+	})
+}
+
+// A test of a missing token would pass if the token could end unnoticed.
+func TestAnswerOfAFaultNeedsATokenThatOutlivesTheDelay(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		token := c.login()
+		c.looker.FailNext(lookertest.OpAPI, lookertest.Fault{Delay: time.Hour, Body: "[]"})
+		c.want(401, http.MethodGet, "/looks", token)
+	})
+}
+
+func TestBodyOfAFaultIsSaidToBeJSONIfItIs(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		html := http.Header{"Content-Type": {"text/html"}}
+		for _, test := range []struct {
+			fault lookertest.Fault
+			want  string
+		}{
+			{lookertest.Fault{Body: `[{"id":"1"}]`}, "application/json"},
+			{lookertest.Fault{Status: 422, Body: `{"message":null}`}, "application/json"},
+			{lookertest.Fault{Body: `{"half":`}, "text/plain; charset=utf-8"},
+			{lookertest.Fault{Body: "<html>"}, "text/html; charset=utf-8"},
+			{lookertest.Fault{Body: "[]", Header: html}, "text/html"},
+		} {
+			c.looker.FailNext(lookertest.OpAPI, test.fault)
+			resp := c.get("/looks", c.login())
+			resp.Body.Close()
+			if got := resp.Header.Get("Content-Type"); got != test.want {
+				t.Errorf("%+v: the Content-Type is %q, want %q", test.fault, got, test.want)
 			}
 		}
 	})

@@ -1,40 +1,97 @@
 package lookertest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// routes returns the handler of the API. http.ServeMux matches escaped paths, so that a user id may
-// have an escaped slash in it.
-func (s *Server) routes() http.Handler {
+// routes returns the handler of all paths.
+func (s *Server) routes(origins []string) http.Handler {
+	calls := s.calls()
 	mux := http.NewServeMux()
-	for _, version := range []string{"3.0", "3.1", "4.0"} {
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden) // without a body, as Looker
+	})
+	mux.HandleFunc("GET /versions", s.answering(OpAPI, true, s.apiVersions))
+	for _, version := range s.versions {
 		api := "/api/" + version
-		mux.HandleFunc("POST "+api+"/login", s.login)
-		mux.HandleFunc("POST "+api+"/login/{user_id}", s.loginUser)
-		mux.HandleFunc("DELETE "+api+"/logout", s.authorized(OpLogout, s.logout))
-		mux.HandleFunc("GET "+api+"/user", s.authorized(OpAPI, s.user))
-		mux.HandleFunc("GET "+api+"/session", s.authorized(OpAPI, s.session))
-		mux.HandleFunc("PATCH "+api+"/session", s.authorized(OpAPI, s.updateSession))
-		mux.HandleFunc("GET "+api+"/alive", s.alive)
-		mux.HandleFunc(api+"/", s.authorized(OpAPI, s.echo))
+		mux.Handle(api+"/", withCORS(origins, calls))
+		mux.Handle(api+"/login", calls) // no page may have what these need
+		mux.Handle(api+"/login/", calls)
 	}
 	return mux
 }
 
+// calls returns the handler of the API. http.ServeMux matches escaped paths, so that a user id may
+// have an escaped slash in it.
+func (s *Server) calls() http.Handler {
+	mux := http.NewServeMux()
+	for _, version := range s.versions {
+		api := "/api/" + version
+		mux.HandleFunc("POST "+api+"/login", s.login)
+		mux.HandleFunc("POST "+api+"/login/{user_id}", s.loginUser)
+		mux.HandleFunc("DELETE "+api+"/logout", s.answering(OpLogout, false, s.logout))
+		mux.HandleFunc("GET "+api+"/versions", s.answering(OpAPI, true, s.apiVersions))
+		mux.HandleFunc("GET "+api+"/alive", s.answering(OpAPI, true, s.alive))
+		for pattern, answer := range map[string]answerFunc{
+			"GET %s/session":         s.session,
+			"PATCH %s/session":       s.updateSession,
+			"GET %s/user":            s.me,
+			"GET %s/users":           s.allUsers,
+			"GET %s/users/search":    s.searchUsers,
+			"GET %s/users/{user_id}": s.user,
+			"GET %s/users/credential/{credential_type}/{credential_id}": s.userForCredential,
+			"%s/": s.echo,
+		} {
+			mux.HandleFunc(fmt.Sprintf(pattern, api), s.answering(OpAPI, false, answer))
+		}
+	}
+	return mux
+}
+
+// answerFunc is how the Server itself answers a call of this session; the zero one if the call
+// needs none.
+type answerFunc func(w http.ResponseWriter, r *http.Request, caller session)
+
+// answering answers calls of this kind with their faults, with a handler of the program's, or with
+// answer. All but public ones need a live token.
+func (s *Server) answering(op Op, public bool, answer answerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		caller, _ := s.caller(r)
+		request, fault := s.record(op, caller.userID, r)
+		s.begin(w, r, fault)
+		caller, alive := s.caller(r) // it may have lost its token meanwhile
+		handled := op == OpAPI && s.hasHandler(r)
+		switch {
+		case fault.isError():
+			fault.answer(w, r)
+		case !alive && (handled || !public):
+			refuse(w, r, http.StatusUnauthorized, "Requires authentication.")
+		case fault.isAnswer():
+			fault.answer(w, r)
+		case handled:
+			s.handle(w, r, request)
+		default:
+			answer(w, r, caller)
+		}
+	}
+}
+
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	err := r.ParseForm() // first: net/http sees a caller leave only once its body was read
-	if s.meet(w, r, s.record(OpLogin, ServiceAccountID, r)) {
+	if s.meet(w, r, OpLogin, ServiceAccountID) {
 		return
 	}
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "Bad request")
+		refuse(w, r, http.StatusBadRequest, "Bad request")
 		return
 	}
 	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
@@ -42,7 +99,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	ok := id == s.clientID && secret == s.clientSecret
 	s.mu.Unlock()
 	if !ok {
-		refuse(w, http.StatusNotFound, "Not found")
+		refuse(w, r, http.StatusNotFound, "Not found")
 		return
 	}
 	s.issue(w, r, ServiceAccountID)
@@ -51,21 +108,21 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 func (s *Server) loginUser(w http.ResponseWriter, r *http.Request) {
 	userID := r.PathValue("user_id")
 	_, _ = io.Copy(io.Discard, r.Body)
-	if s.meet(w, r, s.record(OpLoginUser, userID, r)) {
+	if s.meet(w, r, OpLoginUser, userID) {
 		return
 	}
 	caller, ok := s.caller(r)
+	_, exists := s.userByID(userID)
 	s.mu.Lock()
 	admin := s.admin && caller.userID == ServiceAccountID
-	exists := s.users == nil || s.users[userID] || userID == ServiceAccountID
 	s.mu.Unlock()
 	switch {
 	case !ok:
-		refuse(w, http.StatusUnauthorized, "Requires authentication.")
+		refuse(w, r, http.StatusUnauthorized, "Requires authentication.")
 	case !admin:
-		refuse(w, http.StatusForbidden, "Forbidden")
+		refuse(w, r, http.StatusForbidden, "Forbidden")
 	case !exists:
-		refuse(w, http.StatusNotFound, "Not found")
+		refuse(w, r, http.StatusNotFound, "Not found")
 	default:
 		s.issue(w, r, userID)
 	}
@@ -90,7 +147,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, userID string) {
 	if isVersion4(r) {
 		answer["refresh_token"] = nil
 	}
-	respond(w, http.StatusOK, answer)
+	JSON(w, http.StatusOK, answer)
 }
 
 // caller returns the session of the token that the request has.
@@ -106,26 +163,6 @@ func (s *Server) caller(r *http.Request) (session, bool) {
 	return *found, true
 }
 
-// authorized passes only requests with a live token to handle, with the session of that token.
-func (s *Server) authorized(
-	op Op, handle func(http.ResponseWriter, *http.Request, session),
-) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		r.Body = io.NopCloser(strings.NewReader(string(body)))
-		caller, _ := s.caller(r)
-		if s.meet(w, r, s.record(op, caller.userID, r)) {
-			return
-		}
-		caller, ok := s.caller(r) // it may have lost its token meanwhile
-		if !ok {
-			refuse(w, http.StatusUnauthorized, "Requires authentication.")
-			return
-		}
-		handle(w, r, caller)
-	}
-}
-
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session) {
 	s.mu.Lock()
 	delete(s.sessions, tokenOf(r))
@@ -133,23 +170,12 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *Server) user(w http.ResponseWriter, r *http.Request, caller session) {
-	name := "User " + caller.userID
-	if caller.userID == ServiceAccountID {
-		name = "Service account"
-	}
-	respond(w, http.StatusOK, map[string]any{
-		"id":           versioned(r, caller.userID),
-		"display_name": name,
-	})
-}
-
 func (s *Server) session(w http.ResponseWriter, r *http.Request, caller session) {
 	answer := map[string]any{"workspace_id": caller.workspaceID, "sudo_user_id": nil}
 	if caller.userID != ServiceAccountID {
 		answer["sudo_user_id"] = versioned(r, ServiceAccountID)
 	}
-	respond(w, http.StatusOK, answer)
+	JSON(w, http.StatusOK, answer)
 }
 
 func (s *Server) updateSession(w http.ResponseWriter, r *http.Request, caller session) {
@@ -158,7 +184,7 @@ func (s *Server) updateSession(w http.ResponseWriter, r *http.Request, caller se
 	}
 	err := json.NewDecoder(r.Body).Decode(&update)
 	if err != nil || update.WorkspaceID != "dev" && update.WorkspaceID != "production" {
-		refuse(w, http.StatusBadRequest, "Validation Failed")
+		refuse(w, r, http.StatusBadRequest, "Validation Failed")
 		return
 	}
 	s.mu.Lock()
@@ -170,20 +196,39 @@ func (s *Server) updateSession(w http.ResponseWriter, r *http.Request, caller se
 	s.session(w, r, caller)
 }
 
-func (s *Server) alive(w http.ResponseWriter, r *http.Request) {
-	caller, _ := s.caller(r) // it needs none
-	if !s.meet(w, r, s.record(OpAPI, caller.userID, r)) {
-		w.WriteHeader(http.StatusOK)
+func (s *Server) alive(w http.ResponseWriter, _ *http.Request, _ session) {
+	w.WriteHeader(http.StatusOK)
+}
+
+// release is the version of Looker itself that the Server says it is.
+const release = "26.12.0"
+
+func (s *Server) apiVersions(w http.ResponseWriter, _ *http.Request, _ session) {
+	var supported []map[string]string
+	for _, version := range s.versions {
+		supported = append(supported, map[string]string{
+			"version":      version,
+			"full_version": version + "." + release,
+			"status":       "current",
+			"swagger_url":  s.URL + "/api/" + version + "/swagger.json",
+		})
 	}
+	JSON(w, http.StatusOK, map[string]any{
+		"looker_release_version": release,
+		"current_version":        supported[len(supported)-1],
+		"supported_versions":     supported,
+		"api_server_url":         s.URL,
+	})
 }
 
 // echo answers who is calling, and with what.
 func (s *Server) echo(w http.ResponseWriter, r *http.Request, caller session) {
 	body, _ := io.ReadAll(r.Body)
-	respond(w, http.StatusOK, map[string]any{
+	_, below := cutAPI(r.URL.Path)
+	JSON(w, http.StatusOK, map[string]any{
 		"user_id": caller.userID,
 		"method":  r.Method,
-		"path":    pathOf(r),
+		"path":    below,
 		"body":    string(body),
 	})
 }
@@ -191,31 +236,4 @@ func (s *Server) echo(w http.ResponseWriter, r *http.Request, caller session) {
 func tokenOf(r *http.Request) string {
 	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return token
-}
-
-func isVersion4(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/4.") }
-
-// versioned is a user id as the request's version of the API has it: a number in 3.x, a string in
-// 4.0.
-func versioned(r *http.Request, id string) any {
-	if n, err := strconv.Atoi(id); err == nil && !isVersion4(r) {
-		return n
-	}
-	return id
-}
-
-// refuse answers with one of Looker's errors.
-func refuse(w http.ResponseWriter, status int, message string) {
-	respond(w, status, map[string]any{
-		"message":           message,
-		"documentation_url": "https://cloud.google.com/looker/docs/",
-	})
-}
-
-func respond(w http.ResponseWriter, status int, answer any) {
-	if w.Header().Get("Content-Type") == "" { // or a Fault says otherwise
-		w.Header().Set("Content-Type", "application/json")
-	}
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer)
 }

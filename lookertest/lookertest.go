@@ -47,6 +47,8 @@ type Server struct {
 	URL string
 
 	clock     lookerauth.Clock
+	versions  []string       // of the API, the newest last
+	handlers  *http.ServeMux // of the program
 	server    *httptest.Server
 	transport *http.Transport
 	closed    chan struct{} // closed by Close, which ends the delays
@@ -56,7 +58,7 @@ type Server struct {
 	clientID     string
 	clientSecret string
 	admin        bool            // whether the service account may call login_user
-	users        map[string]bool // nil: every user exists
+	users        map[string]User // by their ids; nil: every user exists
 	life         time.Duration   // of new tokens
 	sessions     map[string]*session
 	counts       map[countKey]int
@@ -96,12 +98,18 @@ func Start(opts ...Option) (*Server, error) {
 			opt.apply(&o)
 		}
 	}
+	versions, err := o.apiVersions()
+	if err != nil {
+		return nil, err
+	}
 	listener, dial, err := o.listen()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		clock:        o.clock,
+		versions:     versions,
+		handlers:     http.NewServeMux(),
 		transport:    &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 100},
 		closed:       make(chan struct{}),
 		clientID:     "id-" + rand.Text(),
@@ -115,7 +123,8 @@ func Start(opts ...Option) (*Server, error) {
 	if s.clock == nil {
 		s.clock = clock.New()
 	}
-	s.server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: s.routes()}}
+	server := &http.Server{Handler: s.routes(o.origins)}
+	s.server = &httptest.Server{Listener: listener, Config: server}
 	s.serve(o.tls)
 	return s, nil
 }
@@ -180,17 +189,6 @@ func (s *Server) SetAdmin(admin bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.admin = admin
-}
-
-// SetUsers says which users exist: these and the service account, and no others. Before that every
-// id does. Tokens that are alive stay so.
-func (s *Server) SetUsers(userIDs ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.users = make(map[string]bool)
-	for _, userID := range userIDs {
-		s.users[userID] = true
-	}
 }
 
 // SetTokenLife sets how long new tokens live. Before that it is an hour. Use whole seconds, as

@@ -28,7 +28,8 @@ type caller struct {
 func simulate(t *testing.T, test func(t *testing.T, c caller)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		test(t, caller{t, lookertest.New(t, lookertest.InMemory()), "/api/4.0"})
+		versions := lookertest.WithAPIVersions("3.0", "3.1", "4.0")
+		test(t, caller{t, lookertest.New(t, lookertest.InMemory(), versions), "/api/4.0"})
 	})
 }
 
@@ -150,7 +151,7 @@ func TestOnlyAnAdminActsAsAUserWhoExists(t *testing.T) {
 		c.want(401, http.MethodPost, "/login/790", "")
 		c.want(401, http.MethodPost, "/login/790", "token unknown")
 		c.want(403, http.MethodPost, "/login/790", user)
-		c.looker.SetUsers("789")
+		c.looker.SetUsers(lookertest.User{ID: "789"})
 		c.want(404, http.MethodPost, "/login/790", admin)
 		c.want(200, http.MethodPost, "/login/789", admin)
 		c.looker.SetAdmin(false)
@@ -208,7 +209,7 @@ func TestRevokeEndsOneIdentitysTokens(t *testing.T) {
 // The service account is a user as any other, but that it is always there.
 func TestServiceAccountIsUserOne(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
-		c.looker.SetUsers("789")
+		c.looker.SetUsers(lookertest.User{ID: "789"})
 		one, other := c.login(), c.loginUser(lookertest.ServiceAccountID)
 		for _, token := range []string{one, other} {
 			if id := c.want(200, http.MethodGet, "/user", token)["id"]; id != "1" {

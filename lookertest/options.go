@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/lookerauth/lookerauth"
 )
@@ -18,6 +19,8 @@ type options struct {
 	clock    lookerauth.Clock
 	addr     string
 	tls      bool
+	versions []string
+	origins  []string
 }
 
 // InMemory starts the [Server] without a network. Only its [Server.Config], its [Server.Client] and
@@ -42,6 +45,35 @@ func WithAddr(addr string) Option { return Option{func(o *options) { o.addr = ad
 // WithTLS lets the [Server] speak https, with a certificate that nobody else trusts:
 // [Server.Config], [Server.Client] and [Server.Transport] do.
 func WithTLS() Option { return Option{func(o *options) { o.tls = true }} }
+
+// WithAPIVersions lets the [Server] serve these versions of the API: "3.0", "3.1", "4.0", as older
+// installations of Looker do. Without it, or with none, it is "4.0" alone.
+func WithAPIVersions(versions ...string) Option {
+	versions = slices.Clone(versions)
+	return Option{func(o *options) { o.versions = versions }}
+}
+
+// WithOrigins lets pages of these origins call the API from a browser, as the embed allow-list of
+// Looker does: "https://app.example", say. The logins stay closed to them, as they are at Looker. A
+// browser's preflight is not one of the [Server.Requests], and meets no [Fault].
+func WithOrigins(origins ...string) Option {
+	origins = slices.Clone(origins)
+	return Option{func(o *options) { o.origins = origins }}
+}
+
+// apiVersions are the versions of the API to serve, the newest last.
+func (o options) apiVersions() ([]string, error) {
+	if len(o.versions) == 0 {
+		return []string{"4.0"}, nil
+	}
+	for _, version := range o.versions {
+		if !slices.Contains([]string{"3.0", "3.1", "4.0"}, version) {
+			return nil, fmt.Errorf("lookertest: there is no API version %q: "+
+				"give WithAPIVersions 3.0, 3.1 or 4.0", version)
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(o.versions))), nil
+}
 
 // dialer is what an http.Transport dials with; net's if it is nil.
 type dialer func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -35,8 +35,8 @@ type Request struct {
 	// say.
 	Path string
 
-	// Query has the parameters of its URL. The values of client_id and client_secret are
-	// "[masked]".
+	// Query has the parameters of its URL. The values of client_id, client_secret and access_token
+	// are "[masked]".
 	Query url.Values
 
 	// Header is its header. The values of Authorization, Proxy-Authorization and Cookie are
@@ -84,13 +84,13 @@ func (s *Server) Count(op Op, userID string) int {
 }
 
 // record counts and keeps the call, and returns the fault that it meets.
-func (s *Server) record(op Op, userID string, r *http.Request) Fault {
+func (s *Server) record(op Op, userID string, r *http.Request) (Request, Fault) {
 	request := newRequest(op, userID, r)
 	fault, faultFunc := s.keep(request)
-	if faultFunc == nil {
-		return fault
+	if faultFunc != nil {
+		fault = faultFunc(request.clone())
 	}
-	return faultFunc(request.clone())
+	return request, fault
 }
 
 // keep counts and keeps the request. It returns the fault that it meets, or what decides that.
@@ -112,11 +112,12 @@ func (s *Server) keep(request Request) (Fault, func(Request) Fault) {
 }
 
 func newRequest(op Op, userID string, r *http.Request) Request {
+	_, below := cutAPI(r.URL.Path)
 	request := Request{
 		Op:     op,
 		UserID: userID,
 		Method: r.Method,
-		Path:   pathOf(r),
+		Path:   below,
 		Query:  r.URL.Query(),
 		Header: r.Header.Clone(),
 	}
@@ -145,6 +146,3 @@ func mask(values map[string][]string, secrets ...string) {
 		}
 	}
 }
-
-// pathOf is the path of a call below that of its API version.
-func pathOf(r *http.Request) string { return "/" + strings.SplitN(r.URL.Path, "/", 4)[3] }

@@ -27,7 +27,7 @@ func setEnv(t *testing.T, cfg lookerauth.Config) {
 func TestWhoAmI(t *testing.T) {
 	for _, version := range []string{"", "3.1", "4.0"} {
 		t.Run("version "+version, func(t *testing.T) {
-			fake := lookertest.New(t)
+			fake := lookertest.New(t, lookertest.WithAPIVersions("3.1", "4.0"))
 			cfg := fake.Config()
 			cfg.APIVersion = version
 			cfg.BaseURL += "/"
@@ -89,7 +89,7 @@ const unreachable = "check that the base URL is right and reachable"
 
 func TestFailures(t *testing.T) {
 	fake := lookertest.New(t)
-	fake.SetUsers("7")
+	fake.SetUsers(lookertest.User{ID: "7"})
 	good := fake.Config()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "<!doctype html>\n<title>Log in</title>\n")
