@@ -1,12 +1,34 @@
 // Package lookertest is a fake Looker API. Programs that use lookerauth are tested against it, and
-// lookerauth itself is, too.
+// lookerauth itself is, too. This is the test of a program whose handler, newReports, shows a
+// customer's looks:
 //
-//	looker := lookertest.New(t)
-//	cache, err := lookerauth.New(looker.Config())
+//	func TestCustomersSeeTheirOwnReports(t *testing.T) {
+//		looker := lookertest.New(t)
+//		looker.SetUsers(lookertest.User{ID: "789", FirstName: "Ann"})
+//		looker.HandleFunc("GET /looks", func(w http.ResponseWriter, r *http.Request) {
+//			title := "Sales of " + lookertest.UserOf(r).FirstName
+//			lookertest.JSON(w, http.StatusOK, []map[string]string{{"id": "1", "title": title}})
+//		})
+//		cache, err := lookerauth.New(looker.Config())
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		defer cache.Close(t.Context())
 //
-// Below /api/3.0, /api/3.1 and /api/4.0 it serves, as Looker documents them, login, login_user,
-// logout, GET /user, GET and PATCH /session, and GET /alive. Every other path below these answers
-// who is calling, and with what:
+//		page := httptest.NewRecorder()
+//		req := httptest.NewRequest("GET", "/reports", nil)
+//		req.SetBasicAuth("789", "Ann's password")
+//		newReports(cache, looker.URL).ServeHTTP(page, req)
+//
+//		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "Sales of Ann") {
+//			t.Errorf("the page is %d %s", page.Code, page.Body)
+//		}
+//	}
+//
+// Below /api/4.0, and older versions that [WithAPIVersions] has, a [Server] serves, as Looker
+// documents them, login, login_user, logout, GET /user, GET /users and those below it that find
+// users, GET and PATCH /session, GET /versions, and GET /alive. [Server.Handle] adds what else a
+// program calls. Every other path answers who is calling, and with what:
 //
 //	{"user_id":"789","method":"GET","path":"/looks/1","body":""}
 //

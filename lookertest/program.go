@@ -18,15 +18,13 @@ import (
 // /api/4.0, and secrets in its header and its query are masked. [UserOf] says whose it is. h may
 // use the Server, but for [Server.Close], which waits for h.
 func (s *Server) Handle(pattern string, h http.Handler) {
-	if h == nil {
-		panic("lookertest: nil handler")
-	}
-	before, after := pattern, ""
-	if i := strings.IndexByte(pattern, '/'); i >= 0 {
-		before, after = pattern[:i], pattern[i:]
+	slash := strings.Index(pattern, "/")
+	if slash < 0 || h == nil {
+		s.handlers.Handle(pattern, h) // panics, and says why
 	}
 	for _, version := range s.versions {
-		s.handlers.Handle(before+"/api/"+version+after, asRecorded(pattern, h))
+		full := pattern[:slash] + "/api/" + version + pattern[slash:]
+		s.handlers.Handle(full, asRecorded(pattern, h))
 	}
 }
 
