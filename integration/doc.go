@@ -3,6 +3,7 @@
 // together. alternatives_test.go shows what the official SDK does without lookerauth,
 // connslimit_test.go what limited connections do, and nginx_test.go what a gateway does to paths;
 // that starts a real nginx. front_test.go has a server with endpoints that the fake has not.
+// fake_users_test.go is of the fake itself.
 //
 // It is a module of its own, so that none of these packages becomes a dependency of lookerauth.
 package integration

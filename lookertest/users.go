@@ -103,7 +103,7 @@ func (s *Server) user(w http.ResponseWriter, r *http.Request, _ session) {
 }
 
 func (s *Server) allUsers(w http.ResponseWriter, r *http.Request, _ session) {
-	ids := r.URL.Query().Get("ids")
+	ids := strings.Trim(r.URL.Query().Get("ids"), `"`) // the Go SDK writes quotes around them
 	wanted := strings.Split(ids, ",")
 	respondUsers(w, r, slices.DeleteFunc(s.listUsers(), func(user User) bool {
 		return ids != "" && !slices.Contains(wanted, user.ID)
