@@ -178,7 +178,7 @@ func meaning(op string, who Identity, version string, failed *looker.Error) *Cal
 	case op == opLoginUser && status == http.StatusForbidden:
 		e.Err = ErrForbidden
 	case op == opLookUp && status == http.StatusForbidden:
-		e.Err = errNoLookUp
+		e.Err = lookUpError{}
 	case (op == opLoginUser || op == opLookUp) && status == http.StatusNotFound:
 		e.Err = ErrUserNotFound
 	}
@@ -188,9 +188,16 @@ func meaning(op string, who Identity, version string, failed *looker.Error) *Cal
 	return e
 }
 
-// errNoLookUp is an ErrForbidden of a look-up.
-var errNoLookUp = fmt.Errorf("the look-up was denied (Looker (Google Cloud core) may deny it to "+
-	"everybody: use User with the id that Looker gave the user then): %w", ErrForbidden)
+// lookUpError is an ErrForbidden of a look-up.
+type lookUpError struct{}
+
+func (lookUpError) Error() string {
+	return "the service account may not look users up: give it the Admin role " +
+		"(Looker (Google Cloud core) may deny it all the same: " +
+		"use User then, with the id that Looker gave the user)"
+}
+
+func (lookUpError) Unwrap() error { return ErrForbidden }
 
 // permanent returns why a call without an answer will have none the next time either; nil if it
 // may.

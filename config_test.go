@@ -2,12 +2,14 @@ package lookerauth_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
+	"golang.org/x/oauth2"
 )
 
 func TestBaseURLIsChecked(t *testing.T) {
@@ -72,6 +74,18 @@ func TestConfigIsChecked(t *testing.T) {
 			withKey(testID, testSecret+"\n"), "ClientSecret starts or ends with white space",
 		},
 
+		"no key, but UserToken": {func(cfg *lookerauth.Config) {
+			withKey("", "")(cfg)
+			cfg.UserToken = noUserToken
+		}, ""},
+		"half a key, and UserToken": {func(cfg *lookerauth.Config) {
+			withKey(testID, "")(cfg)
+			cfg.UserToken = noUserToken
+		}, "ClientSecret is missing"},
+
+		"UserAgent": {func(cfg *lookerauth.Config) {
+			cfg.UserAgent = "me\r\nX: y"
+		}, "UserAgent has a control character"},
 		"MaxUsers": {maxUsers(-1), "MaxUsers is -1"},
 		"RefreshBefore": {func(cfg *lookerauth.Config) {
 			cfg.RefreshBefore = -time.Second
@@ -83,6 +97,10 @@ func TestConfigIsChecked(t *testing.T) {
 			checkNew(t, test.want, test.change)
 		})
 	}
+}
+
+func noUserToken(context.Context, lookerauth.UserTokenRequest) (*oauth2.Token, error) {
+	return nil, errors.New("nobody has a token")
 }
 
 // checkNew compares what New says of testConfig with a change; "" stands for nothing.
@@ -110,6 +128,27 @@ func TestEveryBadFieldIsNamed(t *testing.T) {
 	})
 	checkErrorSays(t, err, "BaseURL", "APIVersion", "ClientID", "ClientSecret",
 		"MaxUsers", "RefreshBefore", "LoginTimeout", "MaxConcurrentLogins")
+}
+
+// Requests have their own.
+func TestUserAgentIsThatOfOurOwnCalls(t *testing.T) {
+	for set, want := range map[string]string{"": "lookerauth/devel", "report/1.2": "report/1.2"} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			setCustomer(looker, "789")
+			cache := newCache(t, looker, func(cfg *lookerauth.Config) { cfg.UserAgent = set })
+			answersAs(t, cache.As(customer).Client(), looker, "789")
+			closeCache(t, cache)
+			for _, call := range looker.Requests() {
+				want := want
+				if call.Path == "/looks" {
+					want = "Go-http-client/1.1"
+				}
+				if got := call.Header.Get("User-Agent"); got != want {
+					t.Errorf("%s: %q, want %q", call.Path, got, want)
+				}
+			}
+		})
+	}
 }
 
 func TestStoreNeedsKeysOfTheRightSize(t *testing.T) {

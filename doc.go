@@ -12,10 +12,14 @@
 //
 // # Identities
 //
-// An [Identity] is the [ServiceAccount] or one [User]. A [TokenSource] is one identity's, from
-// [Cache.As]: it gives its token to code that wants an [oauth2.TokenSource], and makes an
-// [http.Client] or an [http.RoundTripper] that acts as it. [Cache.Transport] is for many: the
-// context of each request says whose it is ([WithIdentity]).
+// An [Identity] is the [ServiceAccount], one [User], or one [UserByCredential]: by your own id of an
+// embed user, say. A [TokenSource] is one identity's, from [Cache.As]: it gives its token to code
+// that wants an [oauth2.TokenSource], and makes an [http.Client] or an [http.RoundTripper] that acts
+// as it. [Cache.Transport] is for many: the context of each request says whose it is
+// ([WithIdentity]).
+//
+// [TokenSource.Export] hands a token out, such as to a browser, where it outlives what becomes of it
+// here. [Config.UserToken] has users' tokens come from elsewhere, such as from OAuth.
 //
 // # The life of a token
 //
@@ -71,7 +75,7 @@
 // is how many there were since the line before, and it names one of them; those at Debug come one
 // by one in between. [Cache.Close] has what is left told.
 //
-// Logins fail for a cause: an operation (op: login or login_user) and a reason, which is a field of
+// Logins fail for a cause: an operation (op, as in [CallError]) and a reason, which is a field of
 // [LoginFailures]: refused, not_found, rate_limited, unavailable or other. A cause is general if it
 // is the service account's, or if two users met it with no granted login in between; not_found
 // never is. "login failed" is at Error if its cause is general and callers got the error, else at
@@ -92,8 +96,8 @@
 //     be.
 //   - No key and no token is in an error, in an event that is logged, or in a value of this package
 //     that is printed or encoded.
-//   - After [Cache.Close] the tokens are logged out (with a Store none is), and no goroutine is
-//     left.
+//   - After [Cache.Close] the tokens are logged out (but for exported ones and those of UserToken,
+//     and with a Store none is), and no goroutine is left.
 //
 // [Cache.Stats] counts what happens. Package lookerotel, a module of its own, publishes it to
 // OpenTelemetry, and so does this to expvar:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -268,4 +269,35 @@ func TestStoresOfTheseTestsKeepTheRules(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
 		storetest.Run(t, func(*testing.T) lookerauth.Store { return newMemoryStore() })
 	})
+}
+
+func ExampleTokenSource_Export() {
+	looker := startLooker()
+	defer looker.Close()
+	looker.SetUsers(lookertest.User{ID: "789", Credentials: map[lookerauth.CredentialType]string{
+		lookerauth.CredentialEmbed: "customer-42",
+	}})
+	cache := newExampleCache(looker)
+	defer cache.Close(context.Background())
+
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		// The id comes from the session: one from the request itself may be anybody's.
+		customer := lookerauth.UserByCredential(lookerauth.CredentialEmbed, "customer-42")
+		token, err := cache.As(customer).Export(ctx, lookerauth.ExportOptions{MinLife: 10 * time.Minute})
+		if err != nil {
+			http.Error(w, "Looker does not log you in", http.StatusBadGateway)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		json.NewEncoder(w).Encode(token)
+	}
+
+	answer := httptest.NewRecorder()
+	handler(answer, httptest.NewRequest(http.MethodGet, "/looker-token", nil))
+	var token oauth2.Token
+	json.Unmarshal(answer.Body.Bytes(), &token)
+	fmt.Println(token.TokenType, token.ExpiresIn > 3000)
+	// Output: Bearer true
 }

@@ -109,39 +109,74 @@ func FuzzUserID(f *testing.F) {
 		f.Add(userID)
 	}
 	f.Fuzz(func(t *testing.T, userID string) {
-		var sent []*url.URL
-		handle := func(req *http.Request) (*http.Response, error) {
-			isLogin := strings.HasSuffix(req.URL.EscapedPath(), "/login")
-			if req.Method == http.MethodPost && !isLogin {
-				sent = append(sent, req.URL)
-			}
-			return respond(http.StatusOK, nil, tokenAnswer), nil
-		}
-		_, err := fuzzCache(t, "https://looker.example/bi", handle).User(userID).Token()
-		if err != nil {
-			if !errors.Is(err, lookerauth.ErrInvalidIdentity) || len(sent) != 0 {
-				t.Errorf("%q: %v, %d calls", userID, err, len(sent))
-			}
-			return
-		}
-		if len(sent) != 1 {
-			t.Fatalf("%q: %d calls", userID, len(sent))
-		}
-		// What a server makes of the line on the wire, behind gateways that decode it.
-		const prefix = "/bi/api/4.0/login/"
-		wire := sent[0].RequestURI()
-		if strings.Trim(wire, printableASCII) != "" || strings.Count(wire, "/") != 5 {
-			t.Fatalf("%q was sent as %q", userID, wire)
-		}
-		for _, reading := range gatewayReadings(wire) {
-			if reading != wire && reading != prefix+userID {
-				t.Errorf("%q was sent as %s, which may be read as %s", userID, wire, reading)
-			}
-		}
-		if decoded, err := url.PathUnescape(wire); err != nil || decoded != prefix+userID {
-			t.Errorf("%q was sent as %s: %v", userID, wire, err)
+		calls := callsFor(t, lookerauth.User(userID))
+		if calls != nil {
+			checkSegment(t, calls[0], "/bi/api/4.0/login/", userID)
 		}
 	})
+}
+
+func FuzzCredential(f *testing.F) {
+	for _, id := range []string{
+		"42", "", ".", "..", "../1", "a/b", "1?fields=x", "%2e%2e", `..\x`, "a b", "ü", "\u0085",
+		"\xff", strings.Repeat("ü", 128), "me@looker.example", "a:b", "...", "a;b", "\u2028",
+	} {
+		f.Add("embed", id)
+	}
+	f.Add("user", "7")
+	f.Add("../x", "7")
+	f.Add("a:b", "7")
+	f.Fuzz(func(t *testing.T, typ, id string) {
+		calls := callsFor(t, lookerauth.UserByCredential(lookerauth.CredentialType(typ), id))
+		if calls == nil {
+			return
+		}
+		prefix := "/bi/api/4.0/users/credential/" + typ + "/"
+		checkSegment(t, strings.TrimSuffix(calls[0], "?fields=id"), prefix, id)
+		if calls[1] != "/bi/api/4.0/login/789" {
+			t.Errorf("then %s was asked", calls[1])
+		}
+	})
+}
+
+// callsFor returns the lines on the wire of the calls that get this user's token; nil if it is
+// nobody's.
+func callsFor(t *testing.T, who lookerauth.Identity) (sent []string) {
+	handle := func(req *http.Request) (*http.Response, error) {
+		if !strings.HasSuffix(req.URL.EscapedPath(), "/login") {
+			sent = append(sent, req.URL.RequestURI())
+		}
+		if req.Method == http.MethodGet {
+			return respond(http.StatusOK, nil, `{"id":"789"}`), nil
+		}
+		return respond(http.StatusOK, nil, tokenAnswer), nil
+	}
+	_, err := fuzzCache(t, "https://looker.example/bi", handle).As(who).Token()
+	if err != nil {
+		if !errors.Is(err, lookerauth.ErrInvalidIdentity) || len(sent) != 0 {
+			t.Errorf("%q: %v, %d calls", who, err, len(sent))
+		}
+		return nil
+	}
+	return sent
+}
+
+// checkSegment checks what a server makes of a line on the wire, behind gateways that decode it:
+// below this prefix, the id and nothing else.
+func checkSegment(t *testing.T, wire, prefix, id string) {
+	t.Helper()
+	if strings.Trim(wire, printableASCII) != "" ||
+		strings.Count(wire, "/") != strings.Count(prefix, "/") {
+		t.Fatalf("%q was sent as %q", id, wire)
+	}
+	for _, reading := range gatewayReadings(wire) {
+		if reading != wire && reading != prefix+id {
+			t.Errorf("%q was sent as %s, which may be read as %s", id, wire, reading)
+		}
+	}
+	if decoded, err := url.PathUnescape(wire); err != nil || decoded != prefix+id {
+		t.Errorf("%q was sent as %s: %v", id, wire, err)
+	}
 }
 
 const printableASCII = "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`" +

@@ -102,6 +102,37 @@ func TestOtherSuccessIsNoLogin(t *testing.T) {
 	}
 }
 
+func TestAnswerThatIsAUser(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"id":"789"}`:                 "789",
+		`{"id":789,"display_name":""}`: "789",
+		`{"id":"../1"}`:                "../1", // it may be any text
+	} {
+		got, err := newClient(answering(200, nil, body)).LookUp(t.Context(), held, "embed", "42")
+		if err != nil || got != want {
+			t.Errorf("%s: got %q, %v", body, got, err)
+		}
+	}
+	const (
+		noJSON = "its body is not a user in JSON"
+		noID   = "its id is missing or malformed"
+	)
+	for body, want := range map[string]string{
+		"": noJSON, "<html>": noJSON, "[]": noJSON, `{"id":"1"`: noJSON, `{"id":"1"}x`: noJSON,
+		`"789"`: noJSON, "{}": noID, "null": noID, `{"id":null}`: noID, `{"id":""}`: noID,
+		`{"id":true}`: noID, `{"id":["789"]}`: noID, `{"id":{}}`: noID,
+	} {
+		got, err := newClient(answering(200, nil, body)).LookUp(t.Context(), held, "embed", "42")
+		e := failed(t, err)
+		if *e != (looker.Error{Status: 200, NotLooker: true, Err: e.Err}) || e.Err.Error() != want {
+			t.Errorf("%s: got %#v, want that %s", body, e, want)
+		}
+		if got != "" {
+			t.Errorf("%s: got %q with the error", body, got)
+		}
+	}
+}
+
 func TestAccessTokensAreVisibleASCII(t *testing.T) {
 	for s, want := range map[string]bool{
 		"4QDk": true, "!": true, "~": true, "a.b-c_d/e+f=": true,

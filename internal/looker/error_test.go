@@ -90,6 +90,7 @@ func TestErrorSaysWhatIsWrong(t *testing.T) {
 var secretsOf = map[string][]string{
 	"login":      {anID, aSecret},
 	"login_user": {"9p/4Qx+Dk"},
+	"look-up":    {"9p/4Qx+Dk"},
 	"logout":     {"9p/4Qx+Dk"},
 }
 
@@ -119,7 +120,7 @@ func TestErrorsTellNoSecretOfOtherCalls(t *testing.T) {
 	text := anID + "|" + aSecret + "|4QDk|from-elsewhere|next-id|next-secret|9p/4Qx+Dk"
 	want := strings.Repeat("[secret]|", 6) + "[secret]"
 	answer = answering(403, nil, asJSON(text))
-	for _, name := range []string{"login_user", "logout", "login"} {
+	for _, name := range []string{"login_user", "look-up", "logout", "login"} {
 		if e := failed(t, calls[name](t.Context(), client)); e.Message != want {
 			t.Errorf("%s says %q, want %q", name, e.Message, want)
 		}

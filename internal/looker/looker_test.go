@@ -70,8 +70,15 @@ var calls = map[string]call{
 		_, err := c.LoginUser(ctx, held, "789")
 		return err
 	},
+	"look-up": func(ctx context.Context, c *looker.Client) error {
+		_, err := c.LookUp(ctx, held, "embed", "42")
+		return err
+	},
 	"logout": func(ctx context.Context, c *looker.Client) error { return c.Logout(ctx, held) },
 }
+
+// anyGood is an answer that is a success of every call.
+const anyGood = `{"access_token":"4QDk","expires_in":3600,"id":"789"}`
 
 // eachCall runs test for every call.
 func eachCall(t *testing.T, test func(t *testing.T, call call)) {
@@ -103,8 +110,12 @@ func TestCallsOnTheWire(t *testing.T) {
 			return err
 		}
 	}
+	lookUp := func(c *looker.Client) error {
+		_, err := c.LookUp(t.Context(), held, "embed", "a/b ?ü")
+		return err
+	}
 	logout := func(c *looker.Client) error { return c.Logout(t.Context(), held) }
-	const head = " HTTP/1.1\nHost: looker.example:19999\nUser-Agent: Go-http-client/1.1\n"
+	const head = " HTTP/1.1\nHost: looker.example:19999\nUser-Agent: test\n"
 	for name, test := range map[string]struct {
 		call        func(*looker.Client) error
 		associative bool
@@ -123,6 +134,9 @@ func TestCallsOnTheWire(t *testing.T) {
 		"login_user, not associative": {loginUser("a/b ?"), false,
 			"POST /api/4.0/login/a%2Fb%20%3F?associative=false" + head +
 				"Content-Length: 0\nAccept: application/json\nAuthorization: token 9p/4Qx+Dk\n\n"},
+		"look-up": {lookUp, false,
+			"GET /api/4.0/users/credential/embed/a%2Fb%20%3F%C3%BC?fields=id" + head +
+				"Accept: application/json\nAuthorization: token 9p/4Qx+Dk\n\n"},
 		"logout": {logout, true, "DELETE /api/4.0/logout" + head +
 			"Accept: application/json\nAuthorization: token 9p/4Qx+Dk\n\n"},
 		"logout, not associative": {logout, false, "DELETE /api/4.0/logout" + head +
@@ -134,7 +148,7 @@ func TestCallsOnTheWire(t *testing.T) {
 				if scheme := req.URL.Scheme; scheme != "https" {
 					t.Errorf("sent by %s", scheme)
 				}
-				return respond(http.StatusOK, nil, goodToken), req.Write(&wire)
+				return respond(http.StatusOK, nil, anyGood), req.Write(&wire)
 			})
 			c := looker.New(root, test.associative, send, func() time.Time { return start }, "test")
 			if err := test.call(c); err != nil {
@@ -338,7 +352,7 @@ func TestAnswerThatCameInFullCountsThoughTheCallWasCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		err := call(ctx, newClient(func(*http.Request) (*http.Response, error) {
 			cancel()
-			return respond(http.StatusOK, nil, goodToken), nil
+			return respond(http.StatusOK, nil, anyGood), nil
 		}))
 		if err != nil {
 			t.Errorf("got %v", err)

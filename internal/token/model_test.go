@@ -12,6 +12,8 @@ type model struct {
 	size int
 	ids  map[Key]*modelID
 	used []Key // users, the last one used most recently
+
+	exported map[Key][]*Token // whatever has become of the identity
 }
 
 // modelID is an identity in the model.
@@ -25,6 +27,10 @@ type modelID struct {
 	waitOf      *Token // the last one that has made wait longer
 }
 
+func newModel(size int) *model {
+	return &model{size: size, ids: make(map[Key]*modelID), exported: make(map[Key][]*Token)}
+}
+
 func (m *model) use(key Key) {
 	m.used = slices.DeleteFunc(m.used, func(k Key) bool { return k == key })
 	if m.ids[key] != nil && key != service() {
@@ -32,12 +38,36 @@ func (m *model) use(key Key) {
 	}
 }
 
-// leave takes an identity out, and returns what has to be ended.
-func (m *model) leave(key Key, now time.Duration) []*Token {
-	tokens := m.ids[key].toEnd()
+// leave takes an identity out, and returns what has to be ended: all exported ones on request, else
+// none but the current one.
+func (m *model) leave(key Key, why Cause, now time.Duration) []*Token {
+	var tokens []*Token
+	if id := m.ids[key]; id != nil {
+		tokens = slices.DeleteFunc(slices.Clone(id.toEnd()), func(t *Token) bool {
+			return t != id.current() && slices.Contains(m.exported[key], t)
+		})
+	}
+	if why == Removed {
+		exported := slices.DeleteFunc(m.exported[key], func(t *Token) bool {
+			return m.ids[key] != nil && t == m.ids[key].current()
+		})
+		tokens = append(exported, tokens...)
+		delete(m.exported, key)
+	}
 	delete(m.ids, key)
 	m.use(key)
 	return slices.DeleteFunc(tokens, func(t *Token) bool { return !alive(t, now) })
+}
+
+func (m *model) export(key Key) bool {
+	id := m.ids[key]
+	if !id.served() {
+		return false
+	}
+	if !slices.Contains(m.exported[key], id.current()) {
+		m.exported[key] = append(m.exported[key], id.current())
+	}
+	return true
 }
 
 func alive(t *Token, now time.Duration) bool {
@@ -144,7 +174,7 @@ func TestLRUIsLikeItsModel(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		size := 1 + random.IntN(6)
-		l, m := NewLRU(size, 0), &model{size: size, ids: make(map[Key]*modelID)}
+		l, m := NewLRU(size, 0), newModel(size)
 		keys := append(collide(l.tokens, 10), service())
 		var now time.Duration
 		for range 300 {
@@ -177,7 +207,7 @@ func step(
 			t.Fatal("Put refused a new token")
 		}
 		if evicted != (Key{}) {
-			checkLeft(t, left, evicted, Evicted, m.leave(evicted, now)...)
+			checkLeft(t, left, evicted, Evicted, m.leave(evicted, Evicted, now)...)
 		} else if left != nil {
 			t.Fatalf("%v was evicted", left.Key)
 		}
@@ -207,8 +237,9 @@ func step(
 			stepRejection(t, random, l, m, id.current(), now)
 		}
 	case 5:
-		if left := l.Remove(key, at(now)); id != nil {
-			checkLeft(t, left, key, Removed, m.leave(key, now)...)
+		tokens := m.leave(key, Removed, now)
+		if left := l.Remove(key, at(now)); id != nil || len(tokens) > 0 {
+			checkLeft(t, left, key, Removed, tokens...)
 		} else if left != nil {
 			t.Fatalf("%v left without being there", key)
 		}
@@ -217,7 +248,7 @@ func step(
 			break
 		}
 		for _, left := range l.Close(at(now)) {
-			checkLeft(t, left, left.Key, Closed, m.leave(left.Key, now)...)
+			checkLeft(t, left, left.Key, Closed, m.leave(left.Key, Closed, now)...)
 		}
 		if len(m.used) > 0 {
 			t.Fatalf("%v did not leave", m.used)
@@ -225,13 +256,18 @@ func step(
 	}
 }
 
-// stepRejection does what a request may do to the identity's last token.
+// stepRejection does what a request may do to the identity's last token, or who hands it out.
 func stepRejection(
 	t *testing.T, random *rand.Rand, l *LRU, m *model, token *Token, now time.Duration,
 ) {
 	t.Helper()
 	key, name := token.Key(), token.OAuth().AccessToken
-	switch random.IntN(8) {
+	switch random.IntN(10) {
+	case 3, 4:
+		want := m.export(key)
+		if got := l.Export(key, name, at(now)); got != want {
+			t.Fatalf("Export returned %v", got)
+		}
 	default:
 		want := m.reject(key, now)
 		if got := l.Reject(key, name, at(now)); got != want {
