@@ -71,9 +71,10 @@ func (e *elsewhere) get(
 		}
 		return token.Response{}, err
 	}
-	late := func(token.Response, error) {} // it no longer counts
-	r, err := guard.Bounded(
-		ctx, e.background, e.clock, turn.Left(), tooLate(e.timeout), ask, late)
+	const format = "not done within LoginTimeout, %v: %w"
+	tooLate := fmt.Errorf(format, e.timeout, context.DeadlineExceeded) // which is not Looker's doing
+	late := func(token.Response, error) {}                             // it no longer counts
+	r, err := guard.Bounded(ctx, e.background, e.clock, turn.Left(), tooLate, ask, late)
 	if err != nil {
 		err = &userError{"UserToken", e.client.Scrub(err)}
 		return nil, &CallError{Op: opUserToken, Identity: who, Err: err}
@@ -96,7 +97,8 @@ func (e *elsewhere) check(
 		Life:        life(answer, sent),
 	}
 	e.client.Learn(r)
-	e.client.Learn(token.Response{AccessToken: answer.RefreshToken, Sent: sent, Life: r.Life})
+	refresh := token.Response{AccessToken: answer.RefreshToken, Sent: sent, Life: looker.MaxLife}
+	e.client.Learn(refresh) // which outlives the token, and may be in the error of the next call
 	switch {
 	case !looker.IsAccessToken(r.AccessToken):
 		return r, errors.New("the AccessToken that it has returned is missing or malformed")
