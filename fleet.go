@@ -36,6 +36,10 @@ const (
 	maxShare      = 2 // the part that a longer patience may be
 )
 
+// A process watches others' leases for twice its patience. For those that must not log in at once
+// it watches as many as this, one after the other, however long each of them takes.
+const maxHolders = 20
+
 func (f *fleet) op(who Identity) string { return f.login.op(who) }
 
 func (f *fleet) issue(
@@ -119,9 +123,9 @@ func (f *fleet) claim(who Identity, name string, b budget, w wanted) *claim {
 		return !t.Expired(now) && t.Lasts(least, now)
 	}
 	patience := f.patience(who)
-	limit := 2 * patience
-	if !f.isElsewhere(who) {
-		limit = min(limit, f.timeout*2/3)
+	limit := min(2*patience, f.timeout*2/3)
+	if f.isElsewhere(who) {
+		limit = maxHolders * patience
 	}
 	return &claim{
 		records:  f.records,

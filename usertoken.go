@@ -71,9 +71,9 @@ func (e *elsewhere) get(
 		}
 		return token.Response{}, err
 	}
-	const format = "not done within LoginTimeout, %v: %w"
-	tooLate := fmt.Errorf(format, e.timeout, context.DeadlineExceeded) // which is not Looker's doing
-	late := func(token.Response, error) {}                             // it no longer counts
+	const format = "not done within LoginTimeout, %v: %w" // which is not Looker's doing
+	tooLate := fmt.Errorf(format, e.timeout, context.DeadlineExceeded)
+	late := func(token.Response, error) {} // it no longer counts
 	r, err := guard.Bounded(ctx, e.background, e.clock, turn.Left(), tooLate, ask, late)
 	if err != nil {
 		err = &userError{"UserToken", e.client.Scrub(err)}
