@@ -71,22 +71,30 @@ func TestTokenSourceBehavesAsItsModel(t *testing.T) {
 	if first == 0 {
 		first = rand.Uint64()
 	}
-	for i := range uint64(300) {
-		seed := first + i
-		synctest.Test(t, func(t *testing.T) {
-			looker := lookertest.New(t, lookertest.InMemory())
-			looker.SetTokenLife(modelLife)
-			cache := newCache(t, looker, maxUsers(1))
-			random := rand.New(rand.NewPCG(seed, 0))
-			steps := compareWithModel(t, random, looker, cache)
-			if t.Failed() {
-				t.Logf("go test -run %s -model.seed=%d .\n%v", t.Name(), seed, steps)
+	for _, kind := range userKinds {
+		t.Run(kind.name, func(t *testing.T) {
+			for i := range uint64(200) {
+				compareKindWithModel(t, kind, first+i)
+				if t.Failed() {
+					return
+				}
 			}
 		})
-		if t.Failed() {
-			return
-		}
 	}
+}
+
+func compareKindWithModel(t *testing.T, kind userKind, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		looker := lookertest.New(t, lookertest.InMemory())
+		looker.SetTokenLife(modelLife)
+		kind.setUsers(looker, "789", "another")
+		cache := newCache(t, looker, maxUsers(1), kind.option(looker))
+		random := rand.New(rand.NewPCG(seed, 0))
+		steps := compareWithModel(t, random, looker, cache, kind)
+		if t.Failed() {
+			t.Logf("go test -run %s -model.seed=%d .\n%v", t.Name(), seed, steps)
+		}
+	})
 }
 
 var modelSteps = []string{
@@ -98,9 +106,10 @@ var modelSteps = []string{
 // steps.
 func compareWithModel(
 	t *testing.T, random *rand.Rand, looker *lookertest.Server, cache *lookerauth.Cache,
+	kind userKind,
 ) (steps []string) {
 	start := time.Now()
-	user := cache.User("789")
+	user := cache.As(kind.who("789"))
 	m := &model{}
 	for range 60 {
 		step := modelSteps[random.IntN(len(modelSteps))]
@@ -142,7 +151,7 @@ func compareWithModel(
 				m.held = false
 			}
 		case "evict":
-			if _, err := cache.User("another").Token(); err == nil {
+			if _, err := cache.As(kind.who("another")).Token(); err == nil {
 				m.held = false
 			}
 			synctest.Wait()
