@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -49,6 +50,20 @@ func newExampleCache(looker *lookertest.Server) *lookerauth.Cache {
 		log.Fatal(err)
 	}
 	return cache
+}
+
+// signedIn is a server of OAuth that user 789 has signed in at.
+type signedIn struct {
+	*httptest.Server
+	refreshToken string
+}
+
+// startOAuth starts one, and returns what x/oauth2 needs to know of it.
+func startOAuth(looker *lookertest.Server) (signedIn, *oauth2.Config) {
+	a := newAuthority(looker)
+	server := httptest.NewServer(a)
+	endpoint := oauth2.Endpoint{TokenURL: server.URL}
+	return signedIn{server, a.signIn("789")}, &oauth2.Config{ClientID: "app", Endpoint: endpoint}
 }
 
 // show prints an answer.
@@ -171,6 +186,44 @@ func ExampleConfig_afterLogin() {
 	// {"sudo_user_id":"1","workspace_id":"dev"}
 	// {"sudo_user_id":"1","workspace_id":"dev"}
 	// {"sudo_user_id":"1","workspace_id":"dev"}
+}
+
+// A user's refresh token comes from signing in with a browser. The program keeps it, as each answer
+// has the next one; no API key is needed. Here x/oauth2 makes the call.
+func ExampleConfig_userToken() {
+	looker := startLooker()
+	defer looker.Close()
+	signIn, conf := startOAuth(looker)
+	defer signIn.Close()
+	cfg := lookerauth.Config{BaseURL: looker.URL}
+
+	var kept sync.Map // refresh tokens by user id: a database, if there are several processes
+	kept.Store("789", signIn.refreshToken)
+	cfg.UserToken = func(
+		ctx context.Context, req lookerauth.UserTokenRequest,
+	) (*oauth2.Token, error) {
+		refresh, ok := kept.Load(req.UserID)
+		if !ok {
+			return nil, errors.New("the user has not signed in")
+		}
+		token, err := conf.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh.(string)}).Token()
+		if err == nil {
+			kept.Store(req.UserID, token.RefreshToken)
+		}
+		return token, err
+	}
+	cache, err := lookerauth.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cache.Close(context.Background()) // which ends no refresh token
+
+	showName(cache.User("789").Client().Get(cfg.BaseURL + "/api/4.0/user"))
+	_, err = cache.User("790").Token()
+	fmt.Println(err)
+	// Output:
+	// User 789
+	// lookerauth: user_token 790: UserToken: the user has not signed in
 }
 
 func ExampleTokenSource_Token() {
