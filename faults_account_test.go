@@ -39,6 +39,7 @@ type tracked struct {
 	faulted time.Time // when one of its logins last met a fault
 	left    bool      // whether it was evicted, or a login's result discarded
 	logouts int       // of tokens that Looker accepted
+	mayEnd  bool      // whether Logout was called
 
 	strikes    int       // rejections, for whatever reason
 	rejections int       // of tokens that Looker accepts
@@ -135,7 +136,7 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 	event.Attrs(func(attr slog.Attr) bool {
 		who, ok := attr.Value.Any().(lookerauth.Identity)
 		if ok && who != lookerauth.ServiceAccount() {
-			userID = strings.TrimPrefix(who.String(), "user:")
+			_, userID, _ = strings.Cut(who.String(), ":")
 		}
 		return true
 	})

@@ -139,7 +139,7 @@ func (d *badDay) request(client *http.Client, v *visit) {
 func (d *badDay) send(client *http.Client, v *visit, path string) (status int, body []byte) {
 	v.start = time.Now()
 	d.used(v.userID)
-	ctx := lookerauth.WithUser(d.t.Context(), v.userID)
+	ctx := lookerauth.WithIdentity(d.t.Context(), d.kind.who(v.userID))
 	ctx, cancel := context.WithTimeoutCause(ctx, v.patience, errLeft)
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, d.looker.URL+"/api/4.0"+path, nil)

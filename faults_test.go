@@ -5,10 +5,13 @@ import (
 	"flag"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
@@ -42,11 +45,23 @@ func TestFaults(t *testing.T) {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	t.Logf("go test -run TestFaults -faults.seed=%d -faults.time=%v .", seed, *faultTime)
+	for _, kind := range userKinds {
+		t.Run(kind.name, func(t *testing.T) { runBadDay(t, kind, seed) })
+	}
+}
+
+func runBadDay(t *testing.T, kind userKind, seed uint64) {
+	t.Logf("go test -run %s -faults.seed=%d -faults.time=%v .", t.Name(), seed, *faultTime)
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		looker.SetTokenLife(faultLife)
+		var userIDs []string
+		for i := range faultUsers {
+			userIDs = append(userIDs, nthUser(i))
+		}
+		kind.setUsers(looker, userIDs...)
 		day := &badDay{
 			t:          t,
+			kind:       kind,
 			looker:     looker,
 			random:     rand.New(rand.NewPCG(seed, 0)),
 			identities: make(map[string]*tracked),
@@ -56,9 +71,14 @@ func TestFaults(t *testing.T) {
 		limited.MaxConnsPerHost = faultConns
 		defer limited.CloseIdleConnections()
 		cache := newCache(t, looker, maxUsers(faultUsers*3/4), loginTimeout(faultTimeout),
-			withTransport(limited), withClock(&day.clock), withLog(handlerFunc(day.note)))
+			withTransport(limited), withClock(&day.clock), withLog(handlerFunc(day.note)),
+			day.userToken())
 		day.run(cache)
 		closeCache(t, cache)
+		if kind.isElsewhere { // whose tokens Close leaves to expire
+			day.checkLogouts()
+			time.Sleep(faultLife)
+		}
 		checkNoneAlive(t, looker)
 		day.check(cache.Stats())
 	})
@@ -67,6 +87,7 @@ func TestFaults(t *testing.T) {
 // badDay makes faults, and keeps account of what happens.
 type badDay struct {
 	t      *testing.T
+	kind   userKind
 	looker *lookertest.Server
 	clock  steppedClock // the Cache's; Looker's is true
 
@@ -129,10 +150,18 @@ func (d *badDay) fault(call lookertest.Request) lookertest.Fault {
 	if call.Path == forbidden {
 		return lookertest.Fault{Status: http.StatusUnauthorized}
 	}
+	if call.Header.Get("User-Agent") == byMint {
+		return lookertest.Fault{} // userToken has its own
+	}
 	if call.Op == lookertest.OpLogout {
 		d.loggedOut(call.UserID)
 	}
-	if call.Op != lookertest.OpLogin && call.Op != lookertest.OpLoginUser {
+	userID := call.UserID
+	lookedUp, isLookUp := strings.CutPrefix(call.Path, "/users/credential/embed/")
+	if isLookUp {
+		userID = lookedUp
+	}
+	if call.Op != lookertest.OpLogin && call.Op != lookertest.OpLoginUser && !isLookUp {
 		delay, _ := time.ParseDuration(call.Header.Get(delayHeader))
 		return lookertest.Fault{Delay: delay}
 	}
@@ -152,7 +181,7 @@ func (d *badDay) fault(call lookertest.Request) lookertest.Fault {
 		{Status: http.StatusOK, Body: "<html>Please sign in</html>"},
 		{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}},
 	}[d.intN(11)]
-	d.faulted(call.UserID, fault)
+	d.faulted(userID, fault)
 	return fault
 }
 
@@ -187,5 +216,55 @@ func (d *badDay) revoke(userID string) {
 func (d *badDay) logOut(cache *lookerauth.Cache, userID string) {
 	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Second)
 	defer cancel()
-	_ = cache.User(userID).Logout(ctx)
+	d.mu.Lock()
+	d.identity(userID).mayEnd = true
+	d.mu.Unlock()
+	_ = cache.As(d.kind.who(userID)).Logout(ctx)
+}
+
+// userToken is the option with which users' tokens come from elsewhere, if they do: three of ten
+// calls fail, and others are slow.
+func (d *badDay) userToken() option {
+	if !d.kind.isElsewhere {
+		return d.kind.option(d.looker)
+	}
+	return withUserToken(func(
+		ctx context.Context, req lookerauth.UserTokenRequest,
+	) (*oauth2.Token, error) {
+		if !d.chance(30) {
+			if err := lasting(d.upTo(faultDelay))(ctx); err != nil {
+				return nil, err
+			}
+			return mint(d.looker, req.UserID)
+		}
+		fault := lookertest.Fault{Delay: time.Duration(d.intN(2)) * time.Hour}
+		d.faulted(req.UserID, fault)
+		if err := lasting(fault.Delay)(ctx); err != nil {
+			return nil, err
+		}
+		if d.chance(20) {
+			panic("a bad day")
+		}
+		return []*oauth2.Token{nil, {}, {AccessToken: req.Rejected, ExpiresIn: 60}}[d.intN(3)], nil
+	})
+}
+
+// checkLogouts checks that Logout alone has ended tokens from elsewhere.
+func (d *badDay) checkLogouts() {
+	ended := 0
+	for i := range faultUsers {
+		ended += d.looker.Count(lookertest.OpLogout, nthUser(i))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	logouts := 0
+	for userID, identity := range d.identities {
+		logouts += identity.logouts
+		if identity.logouts > 0 && !identity.mayEnd {
+			d.t.Errorf("a token of user %s was logged out, but not by Logout", userID)
+		}
+	}
+	if ended != logouts {
+		d.t.Errorf("%d tokens were logged out by Close", ended-logouts)
+	}
 }
