@@ -20,8 +20,10 @@ type Fault struct {
 
 	// Status is the status of the answer. If it is 300 or more and there is no Body, the answer
 	// has one of Looker's errors. 0 stands for 200 if there is a Body, and else for the usual
-	// answer. Any answer but such an error needs a live token if the usual one does, and is 401
-	// without it. Logins need none for it.
+	// answer.
+	//
+	// An answer that is no such error needs a live token, and is a 401 without one. Only logins and
+	// what else needs no token at Looker get it as it is.
 	Status int
 
 	// Header is added to the answer, be it the usual one: a Retry-After or a Location, say.
