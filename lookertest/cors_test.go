@@ -30,6 +30,7 @@ func TestPagesOfAllowedOriginsMayCallTheAPI(t *testing.T) {
 	if resp.StatusCode != http.StatusNoContent || len(looker.Requests()) != 0 {
 		t.Errorf("the preflight got %s, and is one of %v", resp.Status, looker.Requests())
 	}
+	looker.HandleFunc("/quiet", func(http.ResponseWriter, *http.Request) {})
 	token := caller{t, looker, "/api/4.0"}.loginUser("789")
 	for _, test := range []struct {
 		path, origin, authorization string
@@ -37,6 +38,7 @@ func TestPagesOfAllowedOriginsMayCallTheAPI(t *testing.T) {
 		want                        string
 	}{
 		{"/api/4.0/user", app, token, 200, app},
+		{"/api/4.0/quiet", app, token, 200, app},
 		{"/api/4.0/user", app, "", 401, app}, // which the page may read, too
 		{"/api/4.0/user", "https://else.example", token, 200, ""},
 		{"/api/4.0/user", "https://app.example.else.example", token, 200, ""},
