@@ -163,7 +163,7 @@ func TestLookUpThatFailsSaysWhy(t *testing.T) {
 	}{
 		{answered(404), lookerauth.ErrUserNotFound, `404 ("Not Found"): no such user: `, 1},
 		{answered(403), lookerauth.ErrForbidden,
-			"403 (Forbidden): the service account may not look users up: give it the Admin role", 1},
+			"403 (Forbidden): the service account may not look users up: give it the Admin", 1},
 		{answered(400), nil, "400", 1},
 		{answered(503), nil, "503", 3},
 		{answeredBody("<html>"), lookerauth.ErrNotLooker,
@@ -295,7 +295,7 @@ func TestCredentialThatNobodyCanHaveIsInvalid(t *testing.T) {
 		if calls := looker.Requests(); len(calls) != 0 {
 			t.Errorf("%d calls", len(calls))
 		}
-		for _, id := range []string{"ü", "日本", "a:b", "a@b.c", "a b", "'", strings.Repeat("x", 255)} {
+		for _, id := range []string{"ü", "日本", "a:b", "a@b", "a b", "'", strings.Repeat("x", 255)} {
 			failsWith(t, cache.As(lookerauth.UserByCredential("new_type_1", id)),
 				lookerauth.ErrUserNotFound)
 		}

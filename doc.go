@@ -12,14 +12,14 @@
 //
 // # Identities
 //
-// An [Identity] is the [ServiceAccount], one [User], or one [UserByCredential]: by your own id of an
-// embed user, say. A [TokenSource] is one identity's, from [Cache.As]: it gives its token to code
-// that wants an [oauth2.TokenSource], and makes an [http.Client] or an [http.RoundTripper] that acts
-// as it. [Cache.Transport] is for many: the context of each request says whose it is
+// An [Identity] is the [ServiceAccount], one [User], or one [UserByCredential]: by your own id of
+// an embed user, say. A [TokenSource] is one identity's, from [Cache.As]: it gives its token to
+// code that wants an [oauth2.TokenSource], and makes an [http.Client] or an [http.RoundTripper]
+// that acts as it. [Cache.Transport] is for many: the context of each request says whose it is
 // ([WithIdentity]).
 //
-// [TokenSource.Export] hands a token out, such as to a browser, where it outlives what becomes of it
-// here. [Config.UserToken] has users' tokens come from elsewhere, such as from OAuth.
+// [TokenSource.Export] hands a token out, such as to a browser, where it outlives what becomes of
+// it here. [Config.UserToken] has users' tokens come from elsewhere, such as from OAuth.
 //
 // # The life of a token
 //

@@ -337,7 +337,8 @@ func ExampleTokenSource_Export() {
 		ctx := r.Context()
 		// The id comes from the session: one from the request itself may be anybody's.
 		customer := lookerauth.UserByCredential(lookerauth.CredentialEmbed, "customer-42")
-		token, err := cache.As(customer).Export(ctx, lookerauth.ExportOptions{MinLife: 10 * time.Minute})
+		least := lookerauth.ExportOptions{MinLife: 10 * time.Minute}
+		token, err := cache.As(customer).Export(ctx, least)
 		if err != nil {
 			http.Error(w, "Looker does not log you in", http.StatusBadGateway)
 			return

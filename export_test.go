@@ -254,7 +254,8 @@ func TestExportThatCanNotBe(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)
 		user := cache.User("789")
-		checkErrorSays(t, exportFails(t, user, -1), "MinLife is -1ns: use a positive duration, or 0")
+		const negative = "MinLife is -1ns: use a positive duration, or 0"
+		checkErrorSays(t, exportFails(t, user, -1), negative)
 		checkCalls(t, looker, 0, 0)
 		checkErrorSays(t, exportFails(t, cache.ServiceAccount(), 0),
 			"the service account's token is for nobody else")
