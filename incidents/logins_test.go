@@ -131,11 +131,11 @@ func TestSlowLoginsAreTold(t *testing.T) {
 }
 
 func TestDeletedUserIsTold(t *testing.T) {
-	all := func(s *service, without string) (users []string) {
+	all := func(s *service, without string) (users []lookertest.User) {
 		for i := range 2 * s.users {
-			users = append(users, userID(i), newcomerID(i))
+			users = append(users, lookertest.User{ID: userID(i)}, lookertest.User{ID: newcomerID(i)})
 		}
-		return slices.DeleteFunc(users, func(id string) bool { return id == without })
+		return slices.DeleteFunc(users, func(u lookertest.User) bool { return u.ID == without })
 	}
 	deleted := userID(7)
 	incident{

@@ -122,7 +122,7 @@ func TestFailures(t *testing.T) {
 			[]string{"check the base URL", "19999"}},
 		{"unknown user", good, []string{"-user", "7", "-user", "8"},
 			[]string{"login_user 8", "User takes the id that Looker gave the user"}},
-		{"invalid user", good, []string{"-user", ""}, []string{"an id that Looker gave has 1 to 255 bytes"}},
+		{"invalid user", good, []string{"-user", ""}, []string{"an id that Looker gave has"}},
 		{"one variable missing", withSecret(""), nil,
 			[]string{"LOOKERSDK_CLIENT_SECRET is not set"}},
 		{"two variables missing", onlySecret, nil,
