@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -130,6 +131,24 @@ var brokenStores = []struct {
 			}
 		})
 	}},
+	{"renews_the_ttl_of_what_is_in_the_way", "UseLeavesTheTTL", func(b *broken) {
+		b.swapped(func(c *call) {
+			if now := b.value(c.name); now != nil && !bytes.Equal(now, c.old) {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.set(c.name, now, c.ttl)
+			}
+		})
+	}},
+	{"renews_the_ttl_of_what_is_read", "UseLeavesTheTTL", func(b *broken) {
+		b.getFunc = func(_ context.Context, name string) ([]byte, error) {
+			value := b.value(name)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.set(name, value, ttl)
+			return bytes.Clone(value), nil
+		}
+	}},
 	{"truncates_values", "AnySize", func(b *broken) {
 		b.swapped(func(c *call) { c.next = c.next[:min(len(c.next), 4096)] })
 	}},
@@ -150,6 +169,18 @@ var brokenStores = []struct {
 	}},
 	{"shortens_names", "Names", func(b *broken) {
 		b.named(func(name string) string { return name[:min(len(name), 63)] })
+	}},
+	{"keeps_few_names", "ManyNames", func(b *broken) {
+		b.swapped(func(*call) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			for name := range b.values {
+				if len(b.values) < 200 {
+					return
+				}
+				delete(b.values, name)
+			}
+		})
 	}},
 	{"returns_old", "SwapOfAnotherValue", func(b *broken) {
 		b.answered(func(old, next, now []byte) []byte {
@@ -222,7 +253,49 @@ var brokenStores = []struct {
 		}
 	}},
 	{"looks_and_writes_in_two_steps", "OneOfConcurrentSwapsWins", twoSteps},
+	{"looks_and_deletes_in_two_steps", "SwapOrDeletionWins", func(b *broken) {
+		swap := b.swapFunc
+		b.swapFunc = func(
+			ctx context.Context, name string, old, next []byte, ttl time.Duration,
+		) ([]byte, error) {
+			if len(next) > 0 || !bytes.Equal(b.value(name), old) {
+				return swap(ctx, name, old, next, ttl)
+			}
+			time.Sleep(time.Millisecond)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.set(name, none, 0)
+			return none, nil
+		}
+	}},
 	{"loses_updates", "NoUpdateIsLost", twoSteps},
+	{"shows_what_is_half_written", "ValuesAreWhole", func(b *broken) {
+		b.swapped(func(c *call) {
+			now := b.value(c.name)
+			if len(now) < len(c.next) || !bytes.Equal(now, c.old) {
+				return
+			}
+			c.old = slices.Concat(c.next[:len(c.next)/2], now[len(c.next)/2:])
+			b.mu.Lock()
+			b.set(c.name, c.old, c.ttl)
+			b.mu.Unlock()
+			time.Sleep(time.Millisecond)
+		})
+	}},
+	{"removes_what_has_expired_too_late", "ExpiredValueIsReplacedOnce", func(b *broken) {
+		b.swapped(func(c *call) {
+			b.mu.Lock()
+			e, ok := b.values[c.name]
+			b.mu.Unlock()
+			if !ok || time.Now().Before(e.end) {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			delete(b.values, c.name)
+		})
+	}},
 	{"ignores_contexts", "EndedContext", func(b *broken) {
 		b.getFunc = func(_ context.Context, name string) ([]byte, error) {
 			return b.value(name), nil
@@ -235,6 +308,57 @@ var brokenStores = []struct {
 		) ([]byte, error) {
 			now, err := swap(context.WithoutCancel(ctx), name, old, next, ttl)
 			return now, cmp.Or(err, ctx.Err())
+		}
+	}},
+	{"ignores_deadlines", "EndedContext", func(b *broken) {
+		get := b.getFunc
+		b.getFunc = func(ctx context.Context, name string) ([]byte, error) {
+			if context.Cause(ctx) == context.DeadlineExceeded {
+				ctx = context.WithoutCancel(ctx)
+			}
+			return get(ctx, name)
+		}
+	}},
+	{"deletes_after_the_context", "EndedContext", func(b *broken) {
+		swap := b.swapFunc
+		b.swapFunc = func(
+			ctx context.Context, name string, old, next []byte, ttl time.Duration,
+		) ([]byte, error) {
+			if len(next) > 0 {
+				return swap(ctx, name, old, next, ttl)
+			}
+			now, err := swap(context.WithoutCancel(ctx), name, old, next, ttl)
+			return now, cmp.Or(err, ctx.Err())
+		}
+	}},
+	{"leaves_its_lock_locked_when_the_context_ends", "ContextThatEndsMeanwhile", func(b *broken) {
+		swap, lock := b.swapFunc, make(chan struct{}, 1)
+		b.swapFunc = func(
+			ctx context.Context, name string, old, next []byte, ttl time.Duration,
+		) ([]byte, error) {
+			select {
+			case lock <- struct{}{}:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			time.Sleep(time.Millisecond)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			defer func() { <-lock }()
+			return swap(ctx, name, old, next, ttl)
+		}
+	}},
+	{"succeeds_without_effect_when_the_context_ends", "ContextThatEndsMeanwhile", func(b *broken) {
+		swap := b.swapFunc
+		b.swapFunc = func(
+			ctx context.Context, name string, old, next []byte, ttl time.Duration,
+		) ([]byte, error) {
+			time.Sleep(time.Millisecond)
+			if ctx.Err() != nil {
+				return next, nil
+			}
+			return swap(ctx, name, old, next, ttl)
 		}
 	}},
 	{"hangs_after_the_context", "EndedContext", func(b *broken) {
@@ -307,7 +431,7 @@ func twoSteps(b *broken) {
 		select {
 		case looked <- struct{}{}:
 		case <-looked:
-		case <-time.After(20 * time.Millisecond): // nobody else is here
+		case <-time.After(2 * time.Millisecond): // nobody else is here
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -5,10 +5,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"time"
 )
 
-// rules are what [Run] tests. Those of concurrent calls are in concurrent.go.
+// rules are what [Run] tests. Those of ttls are in ttl.go, those of concurrent
+// calls in concurrent.go, and those of contexts in contexts.go.
 var rules = []struct {
 	name  string
 	check func(*subject)
@@ -20,14 +20,20 @@ var rules = []struct {
 	{"SwapSentAgain", swapSentAgain},
 	{"EndOfTTL", endOfTTL},
 	{"ReplacementHasItsOwnTTL", replacementHasItsOwnTTL},
+	{"UseLeavesTheTTL", useLeavesTheTTL},
 	{"AnyBytes", anyBytes},
 	{"AnySize", anySize},
 	{"SimilarValues", similarValues},
 	{"Names", names},
+	{"ManyNames", manyNames},
 	{"SlicesAreTheCallers", slicesAreTheCallers},
 	{"OneOfConcurrentSwapsWins", oneOfConcurrentSwapsWins},
+	{"SwapOrDeletionWins", swapOrDeletionWins},
 	{"NoUpdateIsLost", noUpdateIsLost},
+	{"ValuesAreWhole", valuesAreWhole},
+	{"ExpiredValueIsReplacedOnce", expiredValueIsReplacedOnce},
 	{"EndedContext", endedContext},
+	{"ContextThatEndsMeanwhile", contextThatEndsMeanwhile},
 }
 
 func noValueAtFirst(s *subject) {
@@ -94,48 +100,6 @@ func swapSentAgain(s *subject) {
 	s.swap(name, first, second, third)
 	s.swap(name, second, none, third)
 	s.holds(name, third)
-}
-
-func endOfTTL(s *subject) {
-	for _, short := range []time.Duration{time.Nanosecond, time.Millisecond} {
-		for _, see := range []func(name string) []byte{s.current, s.get} {
-			name, value, second := newName(), newValue(), newValue()
-			// It may have ended before the swap returns.
-			now := s.swapFor(short, name, none, value)
-			if len(now) > 0 && !bytes.Equal(now, value) {
-				s.Errorf("a swap for %v returned %s, want %s", short, quote(now), quote(value))
-			}
-			if !eventually(func() bool { return len(see(name)) == 0 }) {
-				s.Errorf("a value is still there long after its ttl of %v", short)
-			}
-			s.holds(name, none)
-			s.swap(name, value, newValue(), none)
-			s.swap(name, none, second, second)
-			s.holds(name, second)
-		}
-	}
-}
-
-func replacementHasItsOwnTTL(s *subject) {
-	name, long, short := newName(), newValue(), newValue()
-	s.swap(name, none, long, long)
-	s.swapFor(time.Millisecond, name, long, short)
-	if !eventually(func() bool { return len(s.current(name)) == 0 }) {
-		s.Error("a value has the ttl of the one that it replaced")
-	}
-	// On a slow machine the first value may end before it is replaced: then give it longer.
-	for brief := 20 * time.Millisecond; brief <= patience; brief *= 2 {
-		name, other, short, long := newName(), newName(), newValue(), newValue()
-		s.swapFor(brief, name, none, short)
-		if now := s.swapFor(ttl, name, short, long); !bytes.Equal(now, long) {
-			continue
-		}
-		s.swapFor(brief, other, none, short) // it ends after the one that was replaced
-		eventually(func() bool { return len(s.current(other)) == 0 })
-		s.holds(name, long)
-		return
-	}
-	s.Error("values end long before their ttl")
 }
 
 // maxSize is that of the longest value.
@@ -239,6 +203,23 @@ func swapCase(name string) string {
 	}, name)
 }
 
+// However many names there are, each has its value.
+func manyNames(s *subject) {
+	values := make(map[string][]byte)
+	for range 300 {
+		name, value := newName(), newValue()
+		s.swap(name, none, value, value)
+		values[name] = value
+	}
+	for name, value := range values {
+		s.holds(name, value)
+		s.swap(name, value, none, none)
+		if s.Failed() {
+			return // one will do
+		}
+	}
+}
+
 // What a caller does to slices, before or after, changes nothing in the Store.
 func slicesAreTheCallers(s *subject) {
 	name, first, second := newName(), newValue(), newValue()
@@ -268,19 +249,4 @@ func spoil(slice []byte) {
 	for i := range slice {
 		slice[i] ^= 0xff
 	}
-}
-
-func endedContext(s *subject) {
-	name, value := newName(), newValue()
-	s.failsSoon("Get", func() error {
-		_, err := s.store.Get(s.endedContext(), name)
-		return err
-	})
-	s.failsSoon("CompareAndSwap", func() error {
-		_, err := s.store.CompareAndSwap(s.endedContext(), name, none, newValue(), ttl)
-		return err
-	})
-	s.holds(name, none) // it has had no effect
-	s.swap(name, none, value, value)
-	s.holds(name, value)
 }

@@ -51,7 +51,9 @@ func newValue() []byte { return []byte(crand.Text()) }
 
 func (s *subject) get(name string) []byte {
 	s.Helper()
-	value, err := s.store.Get(s.Context(), name)
+	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	defer cancel()
+	value, err := s.store.Get(ctx, name)
 	if err != nil {
 		s.Fatalf("Get: %v", err)
 	}
@@ -60,7 +62,9 @@ func (s *subject) get(name string) []byte {
 
 func (s *subject) swapFor(ttl time.Duration, name string, old, next []byte) (now []byte) {
 	s.Helper()
-	now, err := s.store.CompareAndSwap(s.Context(), name, old, next, ttl)
+	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	defer cancel()
+	now, err := s.store.CompareAndSwap(ctx, name, old, next, ttl)
 	if err != nil {
 		s.Fatalf("CompareAndSwap: %v", err)
 	}
@@ -99,28 +103,6 @@ func (s *subject) holds(name string, want []byte) {
 	if got != nil && len(got) == 0 {
 		s.Error("Get returned an empty slice, want nil")
 	}
-}
-
-// failsSoon fails the test unless call returns an error soon.
-func (s *subject) failsSoon(what string, call func() error) {
-	s.Helper()
-	done := make(chan error, 1)
-	go func() { done <- call() }()
-	select {
-	case err := <-done:
-		if err == nil {
-			s.Errorf("%s: no error, though its context has ended", what)
-		}
-	case <-time.After(patience):
-		s.Errorf("%s goes on, though its context has ended", what)
-	}
-}
-
-// endedContext returns a context that has ended.
-func (s *subject) endedContext() context.Context {
-	ctx, cancel := context.WithCancel(s.Context())
-	cancel()
-	return ctx
 }
 
 // eventually reports whether ok is true sooner or later.
