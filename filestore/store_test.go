@@ -135,6 +135,22 @@ func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
 	wantValue(t, store, "name", "another")
 }
 
+func TestNothingIsMadeAfterTheContextHasEnded(t *testing.T) {
+	dir := newDir(t)
+	store := open(t, dir)
+	check(t, os.RemoveAll(dir))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		if _, err := store.Get(ctx, "name"); err == nil {
+			t.Error("no error")
+		}
+	}
+	if _, err := os.Lstat(dir); err == nil {
+		t.Error("the folder is made")
+	}
+}
+
 func TestValueThatIsTooLongIsRefused(t *testing.T) {
 	store := open(t, newDir(t))
 	long := bytes.Repeat([]byte("x"), 8<<10+1)

@@ -236,6 +236,14 @@ var brokenStores = []struct {
 			return b.get(name), nil
 		}
 	}},
+	{"gives_the_callers_slice_back", "SlicesAreTheCallers", func(b *broken) {
+		b.answered(func(old, next, now []byte) []byte {
+			if bytes.Equal(now, next) {
+				return next
+			}
+			return now
+		})
+	}},
 	{"has_an_empty_value_for_none", "NoValueAtFirst", func(b *broken) {
 		b.getFunc = func(_ context.Context, name string) ([]byte, error) {
 			return append([]byte{}, b.value(name)...), nil
