@@ -11,6 +11,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,6 +51,11 @@ func WithPrefix(prefix string) Option {
 // it may go on until the client's own timeouts end it: a client heeds deadlines there only with
 // ContextTimeoutEnabled. A client that reads from replicas may miss a token that was stored a
 // moment ago, which costs a call more.
+//
+// New adds a hook to the client: on connections that it makes from then on, it reads little more
+// than 8 KiB as a reply to a Store or to the handshake, whatever the server sends. So make the
+// Store before the client is used, and let the client have no MinIdleConns. What it asks Sentinel,
+// or a Cluster about its nodes, and the replies to others who use it, are not bounded.
 func New(client redis.UniversalClient, opts ...Option) *Store {
 	s := &Store{client: client, prefix: "lookerauth:"}
 	for _, opt := range opts {
@@ -57,6 +63,7 @@ func New(client redis.UniversalClient, opts ...Option) *Store {
 			opt.apply(s)
 		}
 	}
+	boundConnections(client)
 	return s
 }
 
@@ -80,7 +87,9 @@ func (s *Store) Get(ctx context.Context, name string) ([]byte, error) {
 // swapScript makes ARGV[2] the value of KEYS[1] for ARGV[3] milliseconds if it is ARGV[1], and
 // returns the value that there is afterwards. An empty one stands for none. The client may send it
 // again: the second time ARGV[2] is there already.
-var swapScript = redis.NewScript(`
+var swapScript = redis.NewScript(swapSource)
+
+const swapSource = `
 local now = redis.pcall("GETRANGE", KEYS[1], 0, 8192)
 local failed = type(now) == "table"
 if failed and not now.err:find("WRONGTYPE") then
@@ -97,7 +106,7 @@ if ARGV[2] == "" then
 else
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 end
-return ARGV[2]`)
+return ARGV[2]`
 
 // CompareAndSwap implements [lookerauth.Store]. A ttl is rounded up to milliseconds, and to one at
 // least.
@@ -128,8 +137,14 @@ func within(ctx context.Context, call func() (string, error)) ([]byte, error) {
 	}
 	results := make(chan result, 1) // nobody may be there to receive it
 	go func() {
-		answer, err := call()
-		results <- result{answer, err}
+		r := result{err: errors.New("the client has left the goroutine")}
+		defer func() {
+			if p := recover(); p != nil {
+				r.err = fmt.Errorf("the client panicked: %v", p)
+			}
+			results <- r
+		}()
+		r.answer, r.err = call()
 	}()
 	var r result
 	select {
