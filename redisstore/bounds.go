@@ -23,7 +23,8 @@ const (
 
 var errTooMuch = errors.New("the server sends more than a reply can be")
 
-// boundConnections has all connections bounded that the client makes from now on.
+// boundConnections has the connections bounded that the client makes from now on; those of a
+// Cluster's nodes, if the client does not know the node yet.
 func boundConnections(client redis.UniversalClient) {
 	nodes, ok := client.(interface{ OnNewNode(func(*redis.Client)) })
 	if !ok {
@@ -181,7 +182,7 @@ func (r *replies) announce(line []byte) error {
 // last one may be cut.
 func haveSmallReplies(p []byte) bool {
 	for len(p) > 0 {
-		var args [4]string // the first ones
+		var args [4][]byte // the first ones
 		n, rest, ok := cutNumber(p, '*')
 		for i := 0; i < n && ok; i++ {
 			var size int
@@ -191,7 +192,7 @@ func haveSmallReplies(p []byte) bool {
 				break
 			}
 			if i < len(args) {
-				args[i] = string(rest[:size])
+				args[i] = rest[:size]
 			}
 			rest = rest[size+len("\r\n"):]
 		}
@@ -214,16 +215,16 @@ func cutNumber(p []byte, kind byte) (n int, rest []byte, ok bool) {
 }
 
 // hasSmallReply reports whether a command that begins so is one of a Store or of the handshake.
-func hasSmallReply(args [4]string) bool {
-	switch args[0] {
+func hasSmallReply(args [4][]byte) bool {
+	switch first := string(args[1]); string(args[0]) {
 	case "getrange":
-		return args[2] == "0" && args[3] == strconv.Itoa(maxSize)
+		return string(args[2]) == "0" && string(args[3]) == strconv.Itoa(maxSize)
 	case "evalsha":
-		return args[1] == swapScript.Hash()
+		return first == swapScript.Hash()
 	case "eval":
-		return args[1] == swapSource
+		return first == swapSource
 	case "client":
-		return args[1] == "setinfo" || args[1] == "setname" || args[1] == "maint_notifications"
+		return first == "setinfo" || first == "setname" || first == "maint_notifications"
 	case "hello", "auth", "select", "readonly", "asking":
 		return true
 	}

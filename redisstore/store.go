@@ -52,10 +52,10 @@ func WithPrefix(prefix string) Option {
 // ContextTimeoutEnabled. A client that reads from replicas may miss a token that was stored a
 // moment ago, which costs a call more.
 //
-// New adds a hook to the client: on connections that it makes from then on, it reads little more
-// than 8 KiB as a reply to a Store or to the handshake, whatever the server sends. So make the
-// Store before the client is used, and let the client have no MinIdleConns. What it asks Sentinel,
-// or a Cluster about its nodes, and the replies to others who use it, are not bounded.
+// New adds a hook to the client. With it, the client reads little more than 8 KiB as a reply to a
+// Store or to the handshake, whatever the server sends. That holds if the client was not used
+// before, and has no MinIdleConns. It does not hold for a Ring, for what a client asks Sentinel, or
+// a Cluster about its nodes, and for replies to others who use it.
 func New(client redis.UniversalClient, opts ...Option) *Store {
 	s := &Store{client: client, prefix: "lookerauth:"}
 	for _, opt := range opts {
