@@ -216,15 +216,16 @@ func cutNumber(p []byte, kind byte) (n int, rest []byte, ok bool) {
 
 // hasSmallReply reports whether a command that begins so is one of a Store or of the handshake.
 func hasSmallReply(args [4][]byte) bool {
-	switch first := string(args[1]); string(args[0]) {
+	is := func(i int, text string) bool { return string(args[i]) == text }
+	switch string(args[0]) {
 	case "getrange":
-		return string(args[2]) == "0" && string(args[3]) == strconv.Itoa(maxSize)
+		return is(2, "0") && is(3, strconv.Itoa(maxSize))
 	case "evalsha":
-		return first == swapScript.Hash()
+		return is(1, swapScript.Hash())
 	case "eval":
-		return first == swapSource
+		return is(1, swapSource)
 	case "client":
-		return first == "setinfo" || first == "setname" || first == "maint_notifications"
+		return is(1, "setinfo") || is(1, "setname") || is(1, "maint_notifications")
 	case "hello", "auth", "select", "readonly", "asking":
 		return true
 	}

@@ -23,6 +23,7 @@ const huge = "137438953472" // 2^37: of members, two terabytes
 var (
 	x4096 = strings.Repeat("x", 4096)
 	xMiB  = strings.Repeat("x", 1<<20)
+	long  = "$4096\r\n" + x4096 + "\r\n"
 )
 
 // hostile are replies that no server sends to a Store.
@@ -46,7 +47,7 @@ var hostile = map[string]answer{
 	"string, and more":           {text: "$3\r\nabc\r\n$3\r\nabc\r\n", silent: true},
 	"string, and a push":         {text: "$3\r\nabc\r\n>" + huge + "\r\n", silent: true},
 	"string without its end":     {text: "$3\r\nabcdefgh\r\n", silent: true},
-	"slow string":                {text: "$4096\r\n" + x4096 + "\r\n", slowly: true},
+	"slow string":                {text: long, slowly: true},
 	"streamed string":            {text: "$?\r\n;4\r\nabcd\r\n;0\r\n"},
 	"endless streamed string":    {text: "$?\r\n", forever: ";4\r\nabcd\r\n"},
 	"null of RESP2":              {text: "$-1\r\n", silent: true},
@@ -62,6 +63,9 @@ var hostile = map[string]answer{
 	"endless array":              {text: "*300\r\n", forever: ":1\r\n"},
 	"array of huge arrays":       {text: "*2\r\n*" + huge + "\r\n"},
 	"array of a huge string":     {text: "*2\r\n$1099511627776\r\n"},
+	"array of long strings":      {text: "*32\r\n" + strings.Repeat(long, 32)},
+	"array with a false end":     {text: "*2\r\n$3\r\nabcXX$1099511627776\r\n"},
+	"endless empty attributes":   {forever: strings.Repeat("|0\r\n", 1000)},
 	"nested arrays":              {text: strings.Repeat("*1\r\n", 1<<18)},
 	"endlessly nested arrays":    {forever: strings.Repeat("*1\r\n", 1<<10)},
 	"streamed array":             {text: "*?\r\n:1\r\n:2\r\n.\r\n"},
