@@ -1,0 +1,16 @@
+module github.com/lookerauth/lookerauth/examples/gateway
+
+go 1.26.0
+
+require (
+	github.com/hashicorp/golang-lru/v2 v2.0.7
+	github.com/lookerauth/lookerauth v0.0.0
+)
+
+require (
+	github.com/benbjohnson/clock v1.3.5 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
+
+replace github.com/lookerauth/lookerauth => ../../
