@@ -133,7 +133,8 @@ func TestSlowLoginsAreTold(t *testing.T) {
 func TestDeletedUserIsTold(t *testing.T) {
 	all := func(s *service, without string) (users []lookertest.User) {
 		for i := range 2 * s.users {
-			users = append(users, lookertest.User{ID: userID(i)}, lookertest.User{ID: newcomerID(i)})
+			old, new := lookertest.User{ID: userID(i)}, lookertest.User{ID: newcomerID(i)}
+			users = append(users, old, new)
 		}
 		return slices.DeleteFunc(users, func(u lookertest.User) bool { return u.ID == without })
 	}

@@ -63,7 +63,7 @@ func TestFolderInYourCachesIsTheDefault(t *testing.T) {
 
 func TestFailuresAreErrors(t *testing.T) {
 	looker := lookertest.New(t)
-	looker.SetUsers("7")
+	looker.SetUsers(lookertest.User{ID: "7"})
 	setEnv(t, looker.Config())
 	for args, want := range map[string]string{
 		"-cache /dev/null": "not a directory",
