@@ -22,7 +22,7 @@ func setEnv(t *testing.T, cfg lookerauth.Config) {
 
 func TestSecondRunMakesNoLogin(t *testing.T) {
 	for _, version := range []string{"", "3.1"} {
-		looker := lookertest.New(t)
+		looker := lookertest.New(t, lookertest.WithAPIVersions("3.1", "4.0"))
 		cfg := looker.Config()
 		cfg.APIVersion = version
 		setEnv(t, cfg)
@@ -68,7 +68,7 @@ func TestFailuresAreErrors(t *testing.T) {
 	for args, want := range map[string]string{
 		"-cache /dev/null": "not a directory",
 		"more":             "name each user with -user ID",
-		"-user 8 -cache D": "use the id that Looker gave the user",
+		"-user 8 -cache D": "User takes the id that Looker gave the user",
 	} {
 		args = strings.ReplaceAll(args, "D", filepath.Join(t.TempDir(), "tokens"))
 		err := run(t.Context(), strings.Fields(args), &strings.Builder{})
