@@ -110,7 +110,7 @@ func TestTooFewMaxUsersAreTold(t *testing.T) {
 			s.restart(0, nil)
 		},
 		lines:  []string{"WARN logout failed op=logout status=403 reason=refused"},
-		figure: func(s lookerauth.Stats) uint64 { return s.FailedLogouts },
+		figure: func(s lookerauth.Stats) uint64 { return min(s.LiveEvictions, s.FailedLogouts) },
 		alerts: []string{"LookerauthThrash"},
 	}.play(t)
 }
