@@ -137,6 +137,7 @@ func TestAccessTokensAreVisibleASCII(t *testing.T) {
 	for s, want := range map[string]bool{
 		"4QDk": true, "!": true, "~": true, "a.b-c_d/e+f=": true,
 		"": false, " ": false, "a b": false, "a\n": false, "\x00": false, "\x1f": false,
+		strings.Repeat("x", 4<<10): true, strings.Repeat("x", 4<<10+1): false,
 		"\x7f": false, "\u0080": false, "ä": false, "\xff": false, "日本": false,
 	} {
 		if got := looker.IsAccessToken(s); got != want {
