@@ -318,11 +318,11 @@ func TestIdentitiesByCredentialAreTold(t *testing.T) {
 		}
 		names[who.String()] = who
 	}
+	if same := byCredential("embed", "7"); names[same.String()] != same {
+		t.Error("the same one is another")
+	}
 	if got := byCredential("embed", "customer-42").String(); got != "embed:customer-42" {
 		t.Errorf("got %q", got)
-	}
-	if byCredential("embed", "7") != byCredential("embed", "7") {
-		t.Error("the same one is another")
 	}
 }
 

@@ -75,7 +75,8 @@ const maxAccessToken = 4 << 10
 // IsAccessToken reports whether s can be the second word of an Authorization header: visible
 // ASCII only.
 func IsAccessToken(s string) bool {
-	return s != "" && len(s) <= maxAccessToken && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	return s != "" && len(s) <= maxAccessToken &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // message is the message of Looker's error, which may be null. It is not Looker's if the body is no

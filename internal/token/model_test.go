@@ -263,15 +263,15 @@ func stepRejection(
 	t.Helper()
 	key, name := token.Key(), token.OAuth().AccessToken
 	switch random.IntN(10) {
-	case 3, 4:
-		want := m.export(key)
-		if got := l.Export(key, name, at(now)); got != want {
-			t.Fatalf("Export returned %v", got)
-		}
 	default:
 		want := m.reject(key, now)
 		if got := l.Reject(key, name, at(now)); got != want {
 			t.Fatalf("Reject returned %v", got)
+		}
+	case 3, 4:
+		want := m.export(key)
+		if got := l.Export(key, name, at(now)); got != want {
+			t.Fatalf("Export returned %v", got)
 		}
 	case 0:
 		want := m.invalidate(key)
