@@ -41,6 +41,7 @@ var floors = []struct{ file, job string }{
 	{"lease.go", "whose it is to log in, of all processes; the record of an identity in the Store"},
 	{"store.go", "the `Store` contract; calling one: bounded, left alone while it fails"},
 	{"singleflight.go", "one job at a time for each key; callers that leave; discard, close"},
+	{"steps.go", "what a group of `singleflight.go` leaves to who knows what its jobs are"},
 	{"request.go", "a request with a token: sent only where it may go, and as nobody else"},
 	{"events.go", "everything that is counted and logged, each written once"},
 	{"health.go", "why logins fail, for whom, since when, and whether that is over; `Health`"},

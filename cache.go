@@ -25,6 +25,7 @@ type Cache struct {
 	sender    sender
 
 	noServiceAccount bool // nor, then, a user who has to be looked up
+	livesUnknown     bool // of users' tokens, which come from Config.UserToken
 }
 
 // Format writes where the Cache logs in, and no token, whatever the verb.
@@ -50,6 +51,7 @@ func New(cfg Config) (*Cache, error) {
 		sender: sender{origin.New(cfg.BaseURL), cfg.Transport, client},
 
 		noServiceAccount: cfg.APIKey == nil,
+		livesUnknown:     cfg.UserToken != nil,
 	}
 	background := &guard.Background{}
 	login := c.newLogin(cfg, background)
@@ -213,6 +215,12 @@ func (c *Cache) validate(who Identity) error {
 	return nil
 }
 
+// mayLast reports whether tokens such as t are handed out for d: for nine tenths of their lives. Of
+// one from Config.UserToken nobody knows its life: it may have had a part of that behind it.
+func (c *Cache) mayLast(t *token.Token, d time.Duration) bool {
+	return c.livesUnknown || t.MayLast(d)
+}
+
 // replace returns the service account's token to use instead of one that Looker rejected. It is
 // that itself as long as whatever rejects it would hardly take another.
 func (c *Cache) replace(
@@ -259,12 +267,14 @@ func (c *Cache) Health() Health {
 	return health
 }
 
-// LogoutAll is [TokenSource.Logout] of every identity that the Cache holds a token of, or has
-// exported one of: for the day on which some may have been stolen. The Cache goes on: whoever is
-// used next is logged in anew.
+// LogoutAll is [TokenSource.Logout] of every identity that the Cache holds a token of, has exported
+// one of that may live, or is logging in: for the day on which some may have been stolen. The Cache
+// goes on: whoever is used next is logged in anew. With a Store, call it in each process, as none
+// knows all.
 //
 // It blocks until Looker has answered all, as many at once as [Config.MaxConcurrentLogins], or ctx
-// ends. The error says for how many identities that failed, and has the first one's.
+// ends. The error says for how many identities that failed, and has one of theirs, or it is one
+// around [ErrClosed]. To call it again tries those again.
 func (c *Cache) LogoutAll(ctx context.Context) error { return c.lifecycle.logOutAll(ctx) }
 
 // Close ends the Cache: from now on every call gets [ErrClosed]. It cancels the logins under way,

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -101,17 +103,28 @@ func (l *lifecycle) releaseAll(ctx context.Context, all []*token.Left) int {
 	return failed
 }
 
-// logOutAll logs out every identity that there is something of.
+// logOutAll logs out every identity that there is something of, be it a login under way.
 func (l *lifecycle) logOutAll(ctx context.Context) error {
-	keys := l.tokens.Keys()
-	failed, err := each(l.maxLogins, keys, func(key token.Key) error {
-		return l.logOut(ctx, Identity{key})
+	done, err := l.logins.hold()
+	if err != nil {
+		return err
+	}
+	defer done()
+	all := make(map[Identity]bool)
+	for _, who := range l.logins.keys() { // first: a login that ends meanwhile leaves a token
+		all[who] = true
+	}
+	for _, key := range l.tokens.Keys() {
+		all[Identity{key}] = true
+	}
+	failed, err := each(l.maxLogins, slices.Collect(maps.Keys(all)), func(who Identity) error {
+		return l.logOut(ctx, who)
 	})
 	if failed == 0 {
 		return nil
 	}
-	const format = "lookerauth: the logout of %d of %d identities failed, the first one's with: %w"
-	return fmt.Errorf(format, failed, len(keys), err)
+	const format = "lookerauth: the logout of %d of %d identities failed, one of them with: %w"
+	return fmt.Errorf(format, failed, len(all), err)
 }
 
 // each calls f for each of all, in this order and so many at once. It returns how often that

@@ -94,10 +94,11 @@ type Config struct {
 	// UserToken, if set, is asked for users' tokens instead of login_user, which Looker (Google
 	// Cloud core) denies for regular users: they may come from OAuth. It returns a token of
 	// Looker's with its Expiry or ExpiresIn; it may be the same as before, but not the one that
-	// req.Rejected names. It is asked once at a time for each user, with a Store by one process at
-	// a time, and has LoginTimeout; nothing else ends its context but Close, as a refresh token
-	// that it has used up must not be lost. Only [TokenSource.Logout] and [Cache.LogoutAll] log
-	// such a token out, as that would end the refresh token, too.
+	// req.Rejected names, nor one that Logout has ended. It is asked once at a time for each
+	// Identity, with a Store by one process at a time, and has LoginTimeout; nothing else ends its
+	// context but Close, as a refresh token that it has used up must not be lost. Only
+	// [TokenSource.Logout] and [Cache.LogoutAll] log such a token out, as that would end the
+	// refresh token, too.
 	//
 	// The API key is not required then. Without it, the service account and users by credential are
 	// [ErrNoServiceAccount].

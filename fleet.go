@@ -107,7 +107,10 @@ func (f *fleet) isElsewhere(who Identity) bool { return f.login.isElsewhere(who)
 // patience is how long others should have patience with a lease. Two processes must not use up one
 // refresh token, which Config.UserToken may do for as long as a login may take.
 func (f *fleet) patience(who Identity) time.Duration {
-	if f.isElsewhere(who) {
+	switch {
+	case f.isElsewhere(who) && who.byCredential():
+		return 2 * f.timeout // with the look-up
+	case f.isElsewhere(who):
 		return f.timeout
 	}
 	patience := min(minPatience, f.timeout/patienceShare)

@@ -62,6 +62,9 @@ func (r *records) swap(
 		text, _ := json.Marshal(next) // nothing in it can fail
 		value = r.keys.Seal(name, text)
 	}
+	if len(value) > maxValue { // as a token may be that nobody else could read, either
+		value = nil
+	}
 	is, err := r.store.swap(ctx, name, old.value, value, ttl)
 	switch {
 	case err != nil:

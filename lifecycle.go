@@ -68,21 +68,6 @@ func (l *lifecycle) wait(ctx context.Context, who Identity) (*token.Token, error
 	return o.token, nil
 }
 
-// leastKey is the context key of how long a token has to live yet, in the context of a login.
-type leastKey struct{}
-
-// leastLife is how long the token of a login in ctx has to live yet; 0 if it only has to be usable.
-func leastLife(ctx context.Context) time.Duration {
-	least, _ := ctx.Value(leastKey{}).(time.Duration)
-	return least
-}
-
-// withLeastLife returns a context for who waits for a token that lives for so long yet. A login
-// that somebody else has started may get one that does not.
-func withLeastLife(ctx context.Context, least time.Duration) context.Context {
-	return context.WithValue(ctx, leastKey{}, least)
-}
-
 // refresh replaces the identity's token in the background.
 func (l *lifecycle) refresh(who Identity) { l.logins.start(who) }
 
@@ -148,13 +133,15 @@ func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
 
 // run gets a new token, unless another login has just ended.
 func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome, error) {
+	least := leastLife(ctx)
+	ctx = withLeastLife(ctx, 0) // which is not the service account's
 	o.ctx, o.release = l.events.hold(looker.WithoutTrace(ctx))
 	if err := l.refuse(who); err != nil {
 		o.refused = true
 		return o, err
 	}
 	now := l.clock.Now()
-	want := wanted{l.tokens.Last(who.key), leastLife(ctx)}
+	want := wanted{l.tokens.Last(who.key), least}
 	if last := want.last; last != nil && last.Fresh(now.UnixNano()) &&
 		last.Lasts(want.least, now.UnixNano()) {
 		o.token, o.found = last, true
@@ -279,7 +266,7 @@ func (l *lifecycle) ended(ctx context.Context, who Identity, t *token.Token) {
 }
 
 // logOut takes an identity out, and ends its tokens for everybody. A login under way ends with a
-// token that nobody may have.
+// token that nobody may have. Tokens whose logout fails are kept for the next one.
 func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 	done, err := l.logins.discard(who)
 	if err != nil {
@@ -288,8 +275,17 @@ func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 	defer done()
 	l.heldDown.Remove(who)
 	var tokens []*token.Token
-	if left := l.tokens.Remove(who.key, l.clock.Now().UnixNano()); left != nil {
+	begun := l.clock.Now().UnixNano()
+	if left := l.tokens.Remove(who.key, begun); left != nil {
 		tokens = left.Tokens
 	}
-	return l.issuer.revoke(ctx, who, tokens, true)
+	err = l.issuer.revoke(ctx, who, tokens, true)
+	if err != nil {
+		l.tokens.Keep(tokens, l.clock.Now().UnixNano())
+	}
+	// Somebody may have found a token in the Store before it was taken out of there.
+	if t := l.tokens.Last(who.key); t != nil && t.Sent() < begun {
+		l.tokens.End(who.key, t.OAuth().AccessToken)
+	}
+	return err
 }

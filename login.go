@@ -44,6 +44,24 @@ type wanted struct {
 	least time.Duration // that it has to live yet; 0 if it only has to be usable
 }
 
+// leastKey is the context key of how long a token has to live yet, in the context of a login.
+type leastKey struct{}
+
+// leastLife is how long the token of a login in ctx has to live yet; 0 if it only has to be usable.
+func leastLife(ctx context.Context) time.Duration {
+	least, _ := ctx.Value(leastKey{}).(time.Duration)
+	return least
+}
+
+// withLeastLife returns a context for who waits for a token that lives for so long yet. A login
+// that somebody else has started may get one that does not.
+func withLeastLife(ctx context.Context, least time.Duration) context.Context {
+	if leastLife(ctx) == least {
+		return ctx
+	}
+	return context.WithValue(ctx, leastKey{}, least)
+}
+
 // issued is a new token, and where it comes from.
 type issued struct {
 	token  *token.Token

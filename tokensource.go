@@ -105,9 +105,11 @@ type ExportOptions struct {
 // "Bearer", and ExpiresIn, in seconds, and Expiry say when Looker lets it expire. Answer with it
 // over https, with the header "Cache-Control: no-store", and only to whom the user is.
 //
+// The Cache does not see what Looker answers elsewhere. If that is 401, hand the token to
+// [TokenSource.Invalidate] before the next Export: somebody may have ended it.
+//
 // It blocks as TokenContext does, and has the same errors. That there can be no such token, as
-// MinLife is too long, is one more; so is the service account, whose token is for nobody else. An
-// error leaves the current token as it is.
+// MinLife is too long, is one more; so is the service account, whose token is for nobody else.
 func (s *TokenSource) Export(ctx context.Context, opts ExportOptions) (*oauth2.Token, error) {
 	if err := s.cache.validate(s.Identity()); err != nil {
 		return nil, err
@@ -136,24 +138,25 @@ func (s *TokenSource) export(
 	c, slot := s.cache, s.slot
 	ctx = withLeastLife(ctx, least)
 	t := c.current(slot, c.clock.Now().UnixNano())
-	for waits := 0; ; {
+	for waits, short := 0, 0; ; waits++ {
 		now := wallTime(c.clock)
-		switch {
-		case t != nil && !t.MayLast(least):
-			return nil, now, lifeError(least, t.Response().Life)
-		case t != nil && t.Lasts(least, now.UnixNano()):
-			if !c.tokens.Export(slot.Key(), t.OAuth().AccessToken, now.UnixNano()) {
-				t = c.current(slot, now.UnixNano()) // another one has replaced it
+		if t != nil && t.Lasts(least, now.UnixNano()) && c.mayLast(t, least) {
+			if c.tokens.Export(slot.Key(), t.OAuth().AccessToken, now.UnixNano()) {
+				if waits > 0 {
+					c.events.waited(ctx, nil)
+				}
+				return t, now, nil
+			}
+			t = c.current(slot, now.UnixNano()) // somebody has taken it out meanwhile
+			if t != nil {
 				continue
 			}
-			if waits > 0 {
-				c.events.waited(ctx, nil)
-			}
-			return t, now, nil
-		case waits > maxShort:
-			return nil, now, lifeError(least, t.Response().Life)
 		}
-		waits++
+		if t != nil {
+			if short++; short > maxShort || !c.mayLast(t, least) {
+				return nil, now, lifeError(least, t.Response().Life)
+			}
+		}
 		var err error
 		if t, err = c.wait(ctx, slot); err != nil {
 			c.events.waited(ctx, err)
@@ -162,8 +165,8 @@ func (s *TokenSource) export(
 	}
 }
 
-// maxShort is how often a token ends too soon that others have got, after which it is no chance.
-const maxShort = 2
+// maxShort is how often a token may end too soon: the current one, and those that others get.
+const maxShort = 3
 
 // Invalidate takes the token out of service, if rejected is still the current one: the next caller
 // waits for a new one. Call it when Looker answered 401 to a request that did not go through a
@@ -183,7 +186,7 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 // It blocks until Looker has answered or ctx ends. An error is one around [ErrNoIdentity],
 // [ErrInvalidIdentity] or [ErrClosed], or that of the Store. If it is a [*CallError], the token may
 // live until it expires, but nobody gets it from here any more, unless it could not be taken out of
-// a Store either.
+// a Store either. To call Logout again tries that again.
 func (s *TokenSource) Logout(ctx context.Context) error {
 	if err := s.cache.validate(s.Identity()); err != nil {
 		return err

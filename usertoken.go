@@ -47,8 +47,8 @@ type elsewhere struct {
 	timeout    time.Duration // of a login
 }
 
-// get gets a user's token, in one call. That has all of LoginTimeout: cut short, it might lose a
-// refresh token that it has just used up.
+// get gets a user's token, in one call. That has all of LoginTimeout, whatever a look-up before it
+// took: cut short, it might lose a refresh token that it has just used up.
 func (e *elsewhere) get(
 	ctx context.Context, who Identity, id string, turn *queue.Turn, last *token.Token,
 ) (*token.Token, error) {
@@ -74,7 +74,7 @@ func (e *elsewhere) get(
 	const format = "not done within LoginTimeout, %v: %w" // which is not Looker's doing
 	tooLate := fmt.Errorf(format, e.timeout, context.DeadlineExceeded)
 	late := func(token.Response, error) {} // it no longer counts
-	r, err := guard.Bounded(ctx, e.background, e.clock, turn.Left(), tooLate, ask, late)
+	r, err := guard.Bounded(ctx, e.background, e.clock, e.timeout, tooLate, ask, late)
 	if err != nil {
 		err = &userError{"UserToken", e.client.Scrub(err)}
 		return nil, &CallError{Op: opUserToken, Identity: who, Err: err}

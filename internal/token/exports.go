@@ -14,6 +14,16 @@ func (l *LRU) Export(key Key, accessToken string, now int64) bool {
 	return true
 }
 
+// Keep has Remove return tokens of identities that have left once more, for as long as they may
+// live.
+func (l *LRU) Keep(tokens []*Token, now int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range tokens {
+		l.exports.add(t, now)
+	}
+}
+
 // exports are the tokens that others have, by identity: those that Looker may still accept. They
 // are guarded by the lock of the LRU. The zero value is ready for use, and holds nothing.
 type exports struct {

@@ -136,7 +136,10 @@ func (l *LRU) Put(t *Token, now int64) (left *Left, ok bool) {
 		left = l.evict(now)
 		l.added.Add(1)
 	}
-	t.state, t.exported = current, l.exports.has(t)
+	t.state = current
+	if t.exported = l.exports.has(t); t.exported {
+		l.exports.add(t, now) // it may live for longer than was known
+	}
 	l.exports.pass(now)
 	fresh := freshFor(t.life(), l.refreshBefore)
 	t.freshFor.Store(max(uint32(fresh/time.Millisecond), 1))
