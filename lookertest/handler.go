@@ -223,6 +223,10 @@ func (s *Server) apiVersions(w http.ResponseWriter, _ *http.Request, _ session) 
 
 // echo answers who is calling, and with what.
 func (s *Server) echo(w http.ResponseWriter, r *http.Request, caller session) {
+	if s.hasHandlerOfAnotherMethod(r) {
+		refuse(w, r, http.StatusNotFound, "Not found")
+		return
+	}
 	body, _ := io.ReadAll(r.Body)
 	_, below := cutAPI(r.URL.Path)
 	JSON(w, http.StatusOK, map[string]any{

@@ -12,7 +12,8 @@ import (
 // that is none, or is in the way of another.
 //
 // h gets only calls with a live token. It goes before all that the Server answers by itself, but
-// for POST /login, POST /login/{user_id} and DELETE /logout.
+// for POST /login, POST /login/{user_id} and DELETE /logout. A call with a method that no pattern
+// of its path has is answered with 404, unless the Server has an answer of its own.
 //
 // The request that h gets is the same as what [Server.Requests] has: its path begins below
 // /api/4.0, and secrets in its header and its query are masked. [UserOf] says whose it is. h may
@@ -56,6 +57,18 @@ type handledCall struct {
 func (s *Server) hasHandler(r *http.Request) bool {
 	_, pattern := s.handlers.Handler(r)
 	return pattern != ""
+}
+
+// hasHandlerOfAnotherMethod reports whether one is there for the same path: then the call is a
+// mistake.
+func (s *Server) hasHandlerOfAnotherMethod(r *http.Request) bool {
+	other := *r
+	for _, other.Method = range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		if s.hasHandler(&other) {
+			return true
+		}
+	}
+	return false
 }
 
 // handle has the program's handler answer.

@@ -40,9 +40,11 @@ func TestHandlerAnswersWhatItsPatternMatches(t *testing.T) {
 					t.Errorf("%s %s: %v, want %s", test.method, test.path, got, test.want)
 				}
 			}
-			// What no pattern matches is answered as it was.
-			if got := c.want(200, http.MethodPost, "/looks", token); got["path"] != "/looks" {
-				t.Errorf("POST /looks: %v", got)
+			// With another method it is a mistake of the program's. What no pattern matches is
+			// answered as it was.
+			c.want(404, http.MethodPost, "/looks", token)
+			if got := c.want(200, http.MethodPost, "/boards", token); got["path"] != "/boards" {
+				t.Errorf("POST /boards: %v", got)
 			}
 		}
 	})
