@@ -41,12 +41,13 @@ func words(h lookerauth.LoginHealth) string {
 	case h.FailingSince.IsZero() && h.LastSuccess.IsZero():
 		return "no login yet."
 	case h.FailingSince.IsZero():
-		return "logins work. The last one was at " + clock(h.LastSuccess) + "."
+		return "logins work. The last one was at " + timeOf(h.LastSuccess) + "."
 	}
-	return fmt.Sprintf("logins fail since %s: %s\n  %v", clock(h.FailingSince), cause(h.Err), h.Err)
+	since, what := timeOf(h.FailingSince), cause(h.Err)
+	return fmt.Sprintf("logins fail since %s: %s\n  %v", since, what, h.Err)
 }
 
-func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
+func timeOf(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
 // cause is what to do about an error.
 func cause(err error) string {

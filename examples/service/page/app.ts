@@ -126,7 +126,7 @@ function showRows(rows: Row[]) {
         const value = row[field]
         const td = cell(line, 'td', '')
         td.classList.toggle('number', numeric.includes(field))
-        if (summed.includes(field)) {
+        if (field === summed.at(-1)) {
           td.classList.add('bar')
           td.style.setProperty('--share', `${(100 * Number(value)) / most(field)}%`)
         }
@@ -167,7 +167,7 @@ function showToken() {
   const left = session.secondsLeft()
   const minutes = Math.floor(left / 60)
   element('left').textContent = `${minutes}:${String(left % 60).padStart(2, '0')}`
-  element('left').style.setProperty('--left', `${Math.min(100, left / 36)}%`)
+  element('left').parentElement!.style.setProperty('--left', `${Math.min(100, left / 36)}%`)
   session.getToken().catch(() => undefined) // the next second tries again
 }
 
