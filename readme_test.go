@@ -77,7 +77,8 @@ func readRepository(t *testing.T) repository {
 			return err
 		}
 		if entry.IsDir() {
-			if path != "." && strings.HasPrefix(path, ".") || entry.Name() == "testdata" {
+			if path != "." && strings.HasPrefix(path, ".") ||
+				entry.Name() == "testdata" || entry.Name() == "node_modules" {
 				return filepath.SkipDir
 			}
 			return nil
