@@ -33,7 +33,8 @@ var (
 // problemOf is what an error of Looker's SDK, or of lookerauth, is to a customer.
 func problemOf(err error) problem {
 	switch {
-	case errors.Is(err, lookerauth.ErrUserNotFound):
+	case errors.Is(err, lookerauth.ErrUserNotFound),
+		errors.Is(err, lookerauth.ErrInvalidIdentity):
 		return unknown
 	case errors.Is(err, lookerauth.ErrBadAPIKey), errors.Is(err, lookerauth.ErrForbidden),
 		errors.Is(err, lookerauth.ErrNotLooker), errors.Is(err, lookerauth.ErrNoServiceAccount):

@@ -52,6 +52,17 @@ func startProgram(t *testing.T) (*exec.Cmd, string) {
 	return program, strings.TrimSpace(strings.TrimPrefix(line, "Open "))
 }
 
+// terminate sends SIGTERM, and fails the test unless the program ends well.
+func terminate(t *testing.T, program *exec.Cmd) {
+	t.Helper()
+	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 // browse signs the customer in, and posts to the path.
 func browse(t *testing.T, site, customer, path string) {
 	t.Helper()
@@ -82,12 +93,7 @@ func TestProgramLeavesExportedTokensAlive(t *testing.T) {
 	if alive := looker.Alive(); !maps.Equal(alive, want) {
 		t.Errorf("alive are %v, want %v", alive, want)
 	}
-	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := program.Wait(); err != nil {
-		t.Error(err)
-	}
+	terminate(t, program)
 	want = map[string]int{"790": 1}
 	if alive := looker.Alive(); !maps.Equal(alive, want) {
 		t.Errorf("after the end alive are %v, want %v", alive, want)
@@ -98,12 +104,7 @@ func TestProgramStartsWithoutAnySetting(t *testing.T) {
 	t.Setenv("LOOKERSDK_BASE_URL", "")
 	program, site := startProgram(t)
 	browse(t, site, "ann", "/looker-token")
-	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := program.Wait(); err != nil {
-		t.Error(err)
-	}
+	terminate(t, program)
 }
 
 func TestProgramLeavesNoGoroutine(t *testing.T) {
@@ -132,4 +133,55 @@ func TestProgramSaysWhatIsWrongWithItsSettings(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestProcessesShareTokensThroughRedis(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		missing(t, "redis-server is not installed: apt-get install redis-server")
+	}
+	looker := lookertest.New(t)
+	fill(looker)
+	setEnv(t, looker)
+	t.Setenv("REDIS_URL", "unix://"+startRedis(t))
+	t.Setenv("TOKEN_STORE_KEY", strings.Repeat("0f", 32))
+	for range 2 {
+		program, site := startProgram(t)
+		browse(t, site, "ann", "/looker-token")
+		terminate(t, program)
+	}
+	if logins := looker.Count(lookertest.OpLoginUser, "789"); logins != 1 {
+		t.Errorf("%d logins, want 1", logins)
+	}
+}
+
+// startRedis returns the socket of a Redis, which ends with the test.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "redis") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := dir + "/s"
+	server := exec.Command("redis-server", "--port", "0", "--save", "", "--unixsocket", socket)
+	server.Dir = dir
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+		_ = os.RemoveAll(dir)
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "eady to accept connections") {
+			return socket
+		}
+	}
+	t.Fatal("Redis does not start")
+	return ""
 }
