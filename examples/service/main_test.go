@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -86,7 +87,16 @@ func TestProgramLeavesExportedTokensAlive(t *testing.T) {
 	looker := lookertest.New(t)
 	fill(looker)
 	setEnv(t, looker)
+	login := make(chan struct{})
+	once := sync.OnceFunc(func() { close(login) })
+	looker.FailFunc(func(r lookertest.Request) lookertest.Fault {
+		if r.Op == lookertest.OpLogin {
+			once()
+		}
+		return lookertest.Fault{}
+	})
 	program, site := startProgram(t)
+	<-login                            // before any customer comes
 	browse(t, site, "ann", "/sign-in") // leads to the page, which is hers: no token is exported
 	browse(t, site, "bob", "/looker-token")
 	want := map[string]int{lookertest.ServiceAccountID: 1, "789": 1, "790": 1}

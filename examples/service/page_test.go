@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,10 +220,11 @@ func testOwnRows(t *testing.T, chromium context.Context, s *site) {
 func testAgingToken(t *testing.T, chromium context.Context, s *site) {
 	ann := open(t, chromium, s, "ann")
 	ann.wait(t, `document.querySelector('#rows tr')`)
-	login := make(chan struct{}, 1)
+	login := make(chan struct{})
+	once := sync.OnceFunc(func() { close(login) })
 	s.looker.FailFunc(func(r lookertest.Request) lookertest.Fault {
 		if r.Op == lookertest.OpLoginUser {
-			login <- struct{}{}
+			once()
 		}
 		return lookertest.Fault{}
 	})

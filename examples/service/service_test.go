@@ -166,10 +166,29 @@ func TestErrorsHaveAStatusAndAPage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, s *stand) {
 				try.breaks(s.looker)
+				began := time.Now()
 				s.want(t, "/", "ann", try.status, try.text)
+				if took := time.Since(began); took > requestTime {
+					t.Errorf("the customer has waited for %v", took)
+				}
 			})
 		})
 	}
+}
+
+func TestBusyLookersPauseIsPassedOn(t *testing.T) {
+	simulate(t, func(t *testing.T, s *stand) {
+		s.looker.FailFunc(func(lookertest.Request) lookertest.Fault {
+			return lookertest.Fault{Status: 429, Header: http.Header{"Retry-After": {"90"}}}
+		})
+		req := httptest.NewRequest("GET", "/", nil)
+		req.AddCookie(signIn(s, "ann"))
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, req)
+		if got := answer.Header().Get("Retry-After"); got != "90" {
+			t.Errorf("Retry-After is %q", got)
+		}
+	})
 }
 
 // drop makes Looker absent.
