@@ -74,6 +74,7 @@ const (
 func serve(
 	ctx context.Context, listener net.Listener, cfg lookerauth.Config, set settings,
 ) error {
+	cfg.Logger = slog.Default()
 	cache, err := lookerauth.New(cfg)
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 // The page of a customer. It calls Looker straight from the browser, with the official SDK and the
 // customer's own token, which the service hands out. No key is here.
-import { me, run_look } from '@looker/sdk/lib/esm/4.0/funcs' // the index does not bundle
+import { me, run_look } from '@looker/sdk'
 import { AuthSession, BrowserTransport, DefaultSettings, functionalSdk } from '@looker/sdk-rtl'
 import type { IRequestProps } from '@looker/sdk-rtl'
 
