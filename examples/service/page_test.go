@@ -90,7 +90,7 @@ func browser(t *testing.T) context.Context {
 	if i < 0 {
 		missing(t, "Chromium is not installed: apt-get install chromium")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for a page that hangs
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // for a page that hangs
 	t.Cleanup(cancel)
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(names[i]), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -228,7 +228,7 @@ func testAgingToken(t *testing.T, chromium context.Context, s *site) {
 		}
 		return lookertest.Fault{}
 	})
-	ann.age(t, s, time.Hour-30*time.Second)
+	ann.age(t, s, time.Hour-55*time.Second)
 	select { // nobody clicks
 	case <-login:
 	case <-ann.ctx.Done():
@@ -257,7 +257,7 @@ func testRestart(t *testing.T, chromium context.Context, s *site) {
 	ann := open(t, chromium, s, "ann")
 	ann.wait(t, `document.querySelector('#rows tr')`)
 	s.stop(t)
-	ann.age(t, s, time.Hour-30*time.Second)
+	ann.age(t, s, time.Hour-55*time.Second)
 	if notice := ann.refresh(t); notice != "" { // Looker still takes the token
 		t.Error(notice)
 	}
