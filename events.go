@@ -145,8 +145,12 @@ func about(failed *CallError, err error) []slog.Attr {
 // paused is a pause of all logins, of this length.
 func (e *events) paused(ctx context.Context, d time.Duration, now time.Time) {
 	if n := e.pauses.Add(d, now); n > 0 {
-		e.tell(ctx, slog.LevelWarn, "logins paused", n, slog.Duration("pause", d))
+		e.logPaused(ctx, d, n)
 	}
+}
+
+func (e *events) logPaused(ctx context.Context, d time.Duration, n int) {
+	e.tell(ctx, slog.LevelWarn, "logins paused", n, slog.Duration("pause", d))
 }
 
 // joined is a caller who has waited for a login that another one had started.
@@ -219,17 +223,24 @@ func (e *events) storeWorks(ctx context.Context) {
 func (e *events) unopened(ctx context.Context, err error, now time.Time) {
 	e.storeUnopened.Add(1)
 	if n := e.unopenedValues.Add(err, now); n > 0 {
-		e.tell(ctx, slog.LevelWarn, "stored value does not open", n, because(err))
+		e.logUnopened(ctx, err, n)
 	}
+}
+
+func (e *events) logUnopened(ctx context.Context, err error, n int) {
+	e.tell(ctx, slog.LevelWarn, "stored value does not open", n, because(err))
 }
 
 // isAhead is a token in the Store whose login lies so far ahead.
 func (e *events) isAhead(ctx context.Context, ahead time.Duration, now time.Time) {
 	e.storeAhead.Add(1)
 	if n := e.tokensAhead.Add(ahead, now); n > 0 {
-		e.tell(ctx, slog.LevelWarn, "stored token is from the future", n,
-			slog.Duration("ahead", ahead))
+		e.logAhead(ctx, ahead, n)
 	}
+}
+
+func (e *events) logAhead(ctx context.Context, ahead time.Duration, n int) {
+	e.tell(ctx, slog.LevelWarn, "stored token is from the future", n, slog.Duration("ahead", ahead))
 }
 
 // closed is the end, and has those numbers told that no line has.
@@ -248,6 +259,15 @@ func (e *events) closed(ctx context.Context, users, failed int, now time.Time) {
 	}
 	if failed, n := e.unendedTokens.Rest(); n > 0 {
 		e.logLogoutFailed(ctx, failed, n)
+	}
+	if d, n := e.pauses.Rest(); n > 0 {
+		e.logPaused(ctx, d, n)
+	}
+	if err, n := e.unopenedValues.Rest(); n > 0 {
+		e.logUnopened(ctx, err, n)
+	}
+	if ahead, n := e.tokensAhead.Rest(); n > 0 {
+		e.logAhead(ctx, ahead, n)
 	}
 	e.log(ctx, slog.LevelInfo, "closed", slog.Int("users", users), slog.Int("failed", failed))
 }

@@ -280,6 +280,11 @@ func TestMiskeyedProcessIsSeenAndToldOnceAnHour(t *testing.T) {
 		if len(lines) != 2 || counted(lines) != want+1 {
 			t.Errorf("the lines are %v, want two that tell of %d", lines, want+1)
 		}
+		closeCache(t, cache) // which has the rest told
+		lines = log.lines("stored value does not open")
+		if all := cache.Stats().StoreUnopened; counted(lines) != int64(all) {
+			t.Errorf("the lines are %v, want %d in all", lines, all)
+		}
 	})
 }
 
