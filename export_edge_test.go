@@ -97,6 +97,25 @@ func TestLogoutAllDiscardsLoginsUnderWay(t *testing.T) {
 	})
 }
 
+// Whoever has an exported token can not be helped by a replay.
+func TestNoTokenOfUnknownAgeIsExported(t *testing.T) {
+	for _, by := range []time.Duration{-5 * time.Hour, -time.Minute, time.Minute, 5 * time.Hour} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			clock := &steppedClock{}
+			cache := newCache(t, looker, withClock(clock))
+			export(t, cache.User("789"), 0)
+			time.Sleep(30 * time.Second)
+			clock.step(by)
+			token := export(t, cache.User("789"), 50*time.Minute)
+			if token.ExpiresIn > 3600 {
+				t.Errorf("stepped by %v: it is to live for %d s", by, token.ExpiresIn)
+			}
+			time.Sleep(50 * time.Minute)
+			checkAccepted(t, looker, token, true)
+		})
+	}
+}
+
 // A page's wish for a long life is not one for the service account's.
 func TestExportTakesTheServiceAccountsTokenFromTheStore(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {

@@ -38,14 +38,10 @@ func (e *exports) add(t *Token, now int64) {
 		e.alive = make(map[Key][]*Token)
 	}
 	e.alive[key] = append(without(e.alive[key], t, now), t)
-	e.pass(now)
 }
 
 // has reports whether t is there, be it with other times.
 func (e *exports) has(t *Token) bool {
-	if len(e.alive) == 0 {
-		return false
-	}
 	for _, exported := range e.alive[t.Key()] {
 		if exported.Is(t.oauth.AccessToken) {
 			return true
@@ -64,9 +60,6 @@ func (e *exports) take(key Key, now int64) []*Token {
 // pass is told of each change, and forgets the dead ones after as many as there are identities: so
 // it costs little, however many have come once and never again.
 func (e *exports) pass(now int64) {
-	if len(e.alive) == 0 {
-		return
-	}
 	if e.passed++; e.passed <= len(e.alive) {
 		return
 	}

@@ -117,9 +117,11 @@ func (t *Token) Expired(now int64) bool { return now-t.sent >= int64(usable(t.li
 // MayLast reports whether tokens with this life are handed out for d: for nine tenths of it.
 func (t *Token) MayLast(d time.Duration) bool { return d <= t.life()/10*9 }
 
-// Lasts reports whether Looker will still accept t after d.
+// Lasts reports whether Looker will still accept t after d. Nobody knows that of a token that was
+// issued in the future: the clock was set back since.
 func (t *Token) Lasts(d time.Duration, now int64) bool {
-	return t.oauth.Expiry.UnixNano()-now >= int64(d)
+	age := now - t.sent
+	return age >= 0 && int64(t.life())-age >= int64(d)
 }
 
 // UsableUntil returns when t must not be served any more.
