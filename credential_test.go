@@ -131,7 +131,7 @@ func TestIDThatChangesBetweenLookUpAndLoginIsLookedUpOnceMore(t *testing.T) {
 }
 
 func TestUserWhomLoginUserDoesNotKnowIsLookedUpTwiceAtMost(t *testing.T) {
-	for _, next := range []string{"789", "790"} { // the id is the same then, or yet another one
+	for next, logins := range map[string]int{"789": 1, "790": 2} { // the same id, or another one
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			setCustomer(looker, "789")
 			cache := newCache(t, looker)
@@ -149,8 +149,28 @@ func TestUserWhomLoginUserDoesNotKnowIsLookedUpTwiceAtMost(t *testing.T) {
 				t.Errorf("got %+v", failed)
 			}
 			checkLookUps(t, looker, 2)
+			checkCalls(t, looker, 1, logins)
 		})
 	}
+}
+
+func TestUserWhoIsGoneWhenLookedUpOnceMoreIsLoggedInAsNobody(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		setCustomer(looker, "789")
+		looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
+			if call.Op == lookertest.OpLoginUser {
+				looker.SetUsers()
+			}
+			return lookertest.Fault{}
+		})
+		_, err := newCache(t, looker).As(customer).Token()
+		checkError(t, err, lookerauth.ErrUserNotFound)
+		if failed := callError(t, err); failed.Op != "user_for_credential" {
+			t.Errorf("got %v", err)
+		}
+		checkLookUps(t, looker, 2)
+		checkCalls(t, looker, 1, 1)
+	})
 }
 
 func TestLookUpThatFailsSaysWhy(t *testing.T) {

@@ -138,25 +138,25 @@ func (s *TokenSource) export(
 	c, slot := s.cache, s.slot
 	ctx = withLeastLife(ctx, least)
 	t := c.current(slot, c.clock.Now().UnixNano())
-	for waits, short := 0, 0; ; waits++ {
+	for waited, short := false, 0; ; {
 		now := wallTime(c.clock)
-		if t != nil && t.Lasts(least, now.UnixNano()) && c.mayLast(t, least) {
+		switch {
+		case t == nil:
+		case t.Lasts(least, now.UnixNano()) && c.mayLast(t, least):
 			if c.tokens.Export(slot.Key(), t.OAuth().AccessToken, now.UnixNano()) {
-				if waits > 0 {
+				if waited {
 					c.events.waited(ctx, nil)
 				}
 				return t, now, nil
 			}
-			t = c.current(slot, now.UnixNano()) // somebody has taken it out meanwhile
-			if t != nil {
-				continue
-			}
-		}
-		if t != nil {
+			t = c.current(slot, now.UnixNano()) // somebody has taken that one out meanwhile
+			continue
+		default:
 			if short++; short > maxShort || !c.mayLast(t, least) {
 				return nil, now, lifeError(least, t.Response().Life)
 			}
 		}
+		waited = true
 		var err error
 		if t, err = c.wait(ctx, slot); err != nil {
 			c.events.waited(ctx, err)
