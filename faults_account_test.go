@@ -155,6 +155,9 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		// A step while the login was under way makes the token older or younger than it is. If a
 		// token was lost at the same moment, it may have been this one.
 		isLost := !identity.held && identity.since.Equal(now)
+		if identity.isDead(now) { // the one before was served until now
+			identity.ended = now
+		}
 		identity.since, identity.held = now, now.Sub(d.stepped) > faultTimeout && !isLost
 		identity.issued, identity.sent = now, d.clock.Now()
 		identity.failing = false

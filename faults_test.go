@@ -217,7 +217,9 @@ func (d *badDay) logOut(cache *lookerauth.Cache, userID string) {
 	ctx, cancel := context.WithTimeout(d.t.Context(), 10*time.Second)
 	defer cancel()
 	d.mu.Lock()
-	d.identity(userID).mayEnd = true
+	identity := d.identity(userID)
+	identity.mayEnd = true
+	identity.since, identity.held = time.Now(), false // the logout may wait for a connection
 	d.mu.Unlock()
 	_ = cache.As(d.kind.who(userID)).Logout(ctx)
 }

@@ -130,6 +130,24 @@ func TestPauseIsAnErrorAtOnceForWhoWaitsAndHasLessTime(t *testing.T) {
 	})
 }
 
+// The race detector sees whether a turn writes what the pause reads.
+func TestPauseMayBeginAtTheMomentInWhichTheTimeOfATurnEnds(t *testing.T) {
+	for range 100 {
+		simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
+			begun := taken(t, q)
+			begun.GiveUp()
+			held := taken(t, q)
+			result := taking(t.Context(), begun)
+			time.Sleep(limit)
+			q.Pause(1)
+			if err := checkAfter(t, 0, result); err == nil {
+				t.Error("it has a turn")
+			}
+			held.GiveUp()
+		})
+	}
+}
+
 func TestOrderIsKeptWhenAPauseHasFailedSomeOfThoseWhoWait(t *testing.T) {
 	simulate(t, 1, func(t *testing.T, q *queue.Queue, _ *clock) {
 		begun := taken(t, q)

@@ -9,7 +9,7 @@ import (
 func (t *Turn) Left() time.Duration {
 	select {
 	case <-t.end:
-		t.over = true
+		t.setOver()
 	default:
 	}
 	return t.left(t.queue.clock.Now())
@@ -50,6 +50,13 @@ func (t *Turn) time() {
 	if t.end == nil {
 		t.end = t.queue.clock.After(t.queue.limit)
 	}
+}
+
+// setOver says that the end of the time for t has come. A pause looks at that of all who wait.
+func (t *Turn) setOver() {
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	t.over = true
 }
 
 // late ends when the time for t does.

@@ -31,10 +31,10 @@ type Turn struct {
 	begun     bool         // it has a slot, or had one; only its own goroutine writes that
 	since     time.Time    // when it began; likewise
 	called    bool         // it has given a slot up after a call; likewise
+	over      bool         // the end of the time for it has come; likewise
 
-	// For its own goroutine, which also writes over.
-	end  <-chan time.Time // of the time for it, whatever the clock says; nil until it has begun
-	over bool             // it has come
+	// For its own goroutine.
+	end <-chan time.Time // of the time for it, whatever the clock says; nil until it has begun
 }
 
 // state is whether a Turn has a slot.
@@ -106,7 +106,7 @@ func (t *Turn) Take(ctx context.Context) error {
 		case <-t.woken:
 		case <-over:
 		case <-late:
-			t.over = true
+			t.setOver()
 			if held, _, _ := t.join(); held { // at the same moment
 				return nil
 			}
