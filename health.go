@@ -20,9 +20,29 @@ type Health struct {
 // two users' for the same reason with no granted login in between, but for users that Looker does
 // not know. They go well again once a login was granted, and none has failed so for a minute.
 type LoginHealth struct {
-	LastSuccess  time.Time // of a login, or of a token from the Store; zero if there was none yet
-	FailingSince time.Time // since when logins fail, generally; zero while they do not
-	Err          error     // the last of these failures; nil while there is none
+	LastSuccess  time.Time    // of a login, or of a token from the Store; zero without one
+	FailingSince time.Time    // since when logins fail, generally; zero while they do not
+	Reasons      FailureTimes // likewise for each reason, as there may be several
+	Err          error        // the last of these failures; nil while there is none
+}
+
+// FailureTimes says since when logins fail, generally, by the reasons of [LoginFailures]: zero for
+// one for which they do not. That Looker does not know a user is never general.
+type FailureTimes struct{ Refused, RateLimited, Unavailable, Other time.Time }
+
+// of returns the reason's; nil if that is never general.
+func (t *FailureTimes) of(why reason) *time.Time {
+	switch why {
+	case refused:
+		return &t.Refused
+	case rateLimited:
+		return &t.RateLimited
+	case unavailable:
+		return &t.Unavailable
+	case otherReason:
+		return &t.Other
+	}
+	return nil
 }
 
 // linePace is how long after a log line the next one of its kind comes, which has the number of all
@@ -235,8 +255,10 @@ func (c *causes) health(now time.Time) Health {
 		}
 		i := kind(is.op != opLogin)
 		h := &kinds[i]
-		if h.FailingSince.IsZero() || is.since.Before(h.FailingSince) {
-			h.FailingSince = is.since
+		for _, since := range []*time.Time{&h.FailingSince, h.Reasons.of(is.reason)} {
+			if since.IsZero() || is.since.Before(*since) {
+				*since = is.since
+			}
 		}
 		if h.Err == nil || is.last.After(last[i]) {
 			h.Err, last[i] = is.err, is.last

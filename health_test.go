@@ -80,9 +80,46 @@ func TestHealthIsWellWithUsersThatLookerDoesNotKnow(t *testing.T) {
 		cache := newCache(t, looker)
 		setUsers(looker, "789")
 		for i := range 10 {
-			failsWith(t, cache.User(nthUser(i)), lookerauth.ErrUserNotFound)
+			for _, who := range []lookerauth.Identity{
+				lookerauth.User(nthUser(i)), byEmbedID(nthUser(i)),
+			} {
+				failsWith(t, cache.As(who), lookerauth.ErrUserNotFound)
+			}
 		}
 		checkFailing(t, cache.Health().Users, nil, time.Now())
+	})
+}
+
+func TestHealthTellsSeveralReasonsApart(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		begun := time.Now()
+		var want lookerauth.FailureTimes
+		check := func() {
+			t.Helper()
+			h := cache.Health().Users
+			if h.Reasons != want || !h.FailingSince.Equal(begun) {
+				t.Errorf("since %v, %+v, want %v, %+v", h.FailingSince, h.Reasons, begun, want)
+			}
+		}
+		fail := func(fault lookertest.Fault, since *time.Time) {
+			*since = time.Now()
+			failing(looker, lookertest.OpLoginUser, fault)
+			for i := range 2 {
+				if _, err := cache.User(nthUser(i)).Token(); err == nil {
+					t.Error("it has not failed")
+				}
+			}
+			check()
+			time.Sleep(6 * time.Minute)
+		}
+		fail(answered(403), &want.Refused)
+		fail(answeredBody("garbage"), &want.Other)
+		fail(rateLimited("600"), &want.RateLimited)
+		healthy(looker)
+		accessToken(t, cache.User(nthUser(2))) // it is over for all at once
+		want, begun = lookerauth.FailureTimes{}, time.Time{}
+		check()
 	})
 }
 

@@ -72,7 +72,7 @@ type LoginFailures struct {
 	Other       uint64 // not Looker's answer; a function in the Config failed; a panic
 }
 
-// reason is why a call of ours failed: a field of LoginFailures.
+// reason is why a call of ours failed: a field of LoginFailures, and of FailureTimes.
 type reason int
 
 const (

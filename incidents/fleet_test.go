@@ -62,9 +62,9 @@ func TestSlowStoreIsTold(t *testing.T) {
 	storeFails(slow, "WARN store failed limit=750ms error=no answer in time").play(t)
 }
 
-// What the process has stored by then lasts for an hour.
-func TestMiskeyedProcessIsTold(t *testing.T) {
-	incident{
+// miskeyed is a process with other keys. What it has stored by then lasts for an hour.
+func miskeyed() incident {
+	return incident{
 		processes: 3,
 		begins: func(s *service) {
 			s.restart(2, func(cfg *lookerauth.Config) { cfg.StoreKeys = storeKeys('b') })
@@ -76,13 +76,15 @@ func TestMiskeyedProcessIsTold(t *testing.T) {
 		lines:   []string{"WARN stored value does not open"},
 		figure:  func(s lookerauth.Stats) uint64 { return s.StoreUnopened },
 		alerts:  []string{"LookerauthProcessMiskeyed"},
-	}.play(t)
+	}
 }
 
-// Its peers tell.
-func TestClockAheadIsTold(t *testing.T) {
+func TestMiskeyedProcessIsTold(t *testing.T) { miskeyed().play(t) }
+
+// clockAhead is a process whose clock is ahead. Its peers tell.
+func clockAhead() incident {
 	var clock *wrongClock
-	incident{
+	return incident{
 		processes: 3,
 		begins: func(s *service) {
 			clock = &wrongClock{}
@@ -95,7 +97,23 @@ func TestClockAheadIsTold(t *testing.T) {
 		lines:  []string{"WARN stored token is from the future"},
 		figure: func(s lookerauth.Stats) uint64 { return s.StoreAhead },
 		alerts: []string{"LookerauthClockOff"},
-	}.play(t)
+	}
+}
+
+func TestClockAheadIsTold(t *testing.T) { clockAhead().play(t) }
+
+func TestTroubleWithTheStoreIsToldWhereUsersAreFew(t *testing.T) {
+	refused := func(context.Context) error { return errors.New("connection refused") }
+	for name, i := range map[string]incident{
+		"it fails":                 storeFails(refused, "WARN store failed error=connection refused"),
+		"a process has other keys": miskeyed(),
+		"a clock is ahead":         clockAhead(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			i.users, i.lasts, i.heals = []int{5}, 5*time.Hour, 5*time.Hour
+			i.play(t)
+		})
+	}
 }
 
 func TestTooFewMaxUsersAreTold(t *testing.T) {
@@ -109,6 +127,7 @@ func TestTooFewMaxUsersAreTold(t *testing.T) {
 			works(s)
 			s.restart(0, nil)
 		},
+		heals:  70 * time.Minute, // the alert looks back for an hour
 		lines:  []string{"WARN logout failed op=logout status=403 reason=refused"},
 		figure: func(s lookerauth.Stats) uint64 { return min(s.LiveEvictions, s.FailedLogouts) },
 		alerts: []string{"LookerauthThrash"},

@@ -130,23 +130,25 @@ func TestSlowLoginsAreTold(t *testing.T) {
 	}.play(t)
 }
 
-func TestDeletedUserIsTold(t *testing.T) {
-	all := func(s *service, without string) (users []lookertest.User) {
-		for i := range 2 * s.users {
-			old, new := lookertest.User{ID: userID(i)}, lookertest.User{ID: newcomerID(i)}
-			users = append(users, old, new)
-		}
-		return slices.DeleteFunc(users, func(u lookertest.User) bool { return u.ID == without })
+// everybody are the users who stay, and those who come once within hours; without this one.
+func everybody(s *service, without string) (users []lookertest.User) {
+	for i := range 4 * s.users {
+		old, new := lookertest.User{ID: userID(i)}, lookertest.User{ID: newcomerID(i)}
+		users = append(users, old, new)
 	}
+	return slices.DeleteFunc(users, func(u lookertest.User) bool { return u.ID == without })
+}
+
+func TestDeletedUserIsTold(t *testing.T) {
 	deleted := userID(7)
 	incident{
 		begins: func(s *service) {
-			s.looker.SetUsers(all(s, deleted)...)
+			s.looker.SetUsers(everybody(s, deleted)...)
 			s.looker.Revoke(deleted)
 			s.send(func(userID string) bool { return userID == deleted })
 		},
 		lasts: 10 * time.Minute,
-		ends:  func(s *service) { s.looker.SetUsers(all(s, "")...) },
+		ends:  func(s *service) { s.looker.SetUsers(everybody(s, "")...) },
 		lines: []string{
 			"INFO token rejected identity=user:107 by=request",
 			"WARN login failed identity=user:107 op=login_user status=404 reason=not_found",

@@ -42,6 +42,8 @@ type service struct {
 	// sends says who sends a request instead of asking for a token.
 	sends atomic.Pointer[func(userID string) bool]
 
+	asleep atomic.Bool // nobody calls
+
 	ctx    context.Context // ends the service
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -177,6 +179,9 @@ func (s *service) send(who func(userID string) bool) { s.sends.Store(&who) }
 
 // call is a caller's who does not wait forever. His calls go from one process to the next.
 func (s *service) call(userID string, i int) {
+	if s.asleep.Load() {
+		return
+	}
 	user := s.processes[(s.calls.Add(1)+uint64(i))%uint64(len(s.processes))].Load().User(userID)
 	ctx, cancel := context.WithTimeout(s.ctx, patience)
 	defer cancel()

@@ -3,6 +3,7 @@ package incidents
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -26,6 +27,25 @@ func (s *store) onCall(meet func(context.Context) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meet = meet
+}
+
+// failOnce has the next call fail.
+func (s *store) failOnce() {
+	s.onCall(func(context.Context) error {
+		s.onCall(nil)
+		return errors.New("connection reset")
+	})
+}
+
+// spoilOne spoils a value that somebody will ask for.
+func (s *store) spoilOne() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, v := range s.values {
+		v.value = []byte("spoilt")
+		s.values[name] = v
+		return
+	}
 }
 
 func (s *store) call(ctx context.Context) error {

@@ -83,7 +83,7 @@ var figures = []figure{
 		"Time for which the service account's token can be used; 0 without one.",
 		only(func(r reading) uint64 { return uint64(r.health.TokenLife) })},
 	{secondsGauge, "lookerauth.failing_since", "s",
-		"Unix time since when logins fail, generally; 0 while they do not.",
+		"Unix time since when logins fail so, generally; 0 while they do not.",
 		failingSince()},
 }
 
@@ -160,21 +160,26 @@ func logins() (values []value) {
 	return values
 }
 
-// reasons are the fields of [lookerauth.LoginFailures].
+// reasons are the fields of [lookerauth.LoginFailures] and of [lookerauth.FailureTimes].
 var reasons = []struct {
 	errorType attribute.KeyValue
 	of        func(lookerauth.LoginFailures) uint64
+	since     func(lookerauth.FailureTimes) time.Time // nil if logins never fail so, generally
 }{
 	{semconv.ErrorTypeKey.String("refused"),
-		func(f lookerauth.LoginFailures) uint64 { return f.Refused }},
+		func(f lookerauth.LoginFailures) uint64 { return f.Refused },
+		func(t lookerauth.FailureTimes) time.Time { return t.Refused }},
 	{semconv.ErrorTypeKey.String("not_found"),
-		func(f lookerauth.LoginFailures) uint64 { return f.NotFound }},
+		func(f lookerauth.LoginFailures) uint64 { return f.NotFound }, nil},
 	{semconv.ErrorTypeKey.String("rate_limited"),
-		func(f lookerauth.LoginFailures) uint64 { return f.RateLimited }},
+		func(f lookerauth.LoginFailures) uint64 { return f.RateLimited },
+		func(t lookerauth.FailureTimes) time.Time { return t.RateLimited }},
 	{semconv.ErrorTypeKey.String("unavailable"),
-		func(f lookerauth.LoginFailures) uint64 { return f.Unavailable }},
+		func(f lookerauth.LoginFailures) uint64 { return f.Unavailable },
+		func(t lookerauth.FailureTimes) time.Time { return t.Unavailable }},
 	{semconv.ErrorTypeOther,
-		func(f lookerauth.LoginFailures) uint64 { return f.Other }},
+		func(f lookerauth.LoginFailures) uint64 { return f.Other },
+		func(t lookerauth.FailureTimes) time.Time { return t.Other }},
 }
 
 // waits are the values of those fields of [lookerauth.Stats] that count callers who waited.
@@ -193,18 +198,23 @@ func waits() (values []value) {
 	return values
 }
 
-// failingSince are the values of the FailingSince of each [lookerauth.LoginHealth].
+// failingSince are the values of [lookerauth.FailureTimes].
 func failingSince() (values []value) {
 	for _, who := range []struct {
 		identity string
-		of       func(reading) time.Time
+		of       func(reading) lookerauth.LoginHealth
 	}{
-		{serviceAccount, func(r reading) time.Time { return r.health.ServiceAccount.FailingSince }},
-		{user, func(r reading) time.Time { return r.health.Users.FailingSince }},
+		{serviceAccount, func(r reading) lookerauth.LoginHealth { return r.health.ServiceAccount }},
+		{user, func(r reading) lookerauth.LoginHealth { return r.health.Users }},
 	} {
-		identity := identityKey.String(who.identity)
-		since := func(r reading) uint64 { return unixNano(who.of(r)) }
-		values = append(values, value{[]attribute.KeyValue{identity}, since})
+		for _, reason := range reasons {
+			if reason.since == nil {
+				continue
+			}
+			since := func(r reading) uint64 { return unixNano(reason.since(who.of(r).Reasons)) }
+			with := []attribute.KeyValue{identityKey.String(who.identity), reason.errorType}
+			values = append(values, value{with, since})
+		}
 	}
 	return values
 }

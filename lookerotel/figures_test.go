@@ -22,8 +22,10 @@ func TestEveryMetricIsOfItsField(t *testing.T) {
 	want := make(map[string]uint64)
 	setFields(reflect.ValueOf(&all).Elem(), "", want)
 	delete(want, "Stats.Logins") // a sum of others
-	delete(want, "Health.ServiceAccount.LastSuccess")
-	delete(want, "Health.Users.LastSuccess")
+	for _, of := range []string{"Health.ServiceAccount.", "Health.Users."} {
+		delete(want, of+"LastSuccess")
+		delete(want, of+"FailingSince") // the first of its Reasons
+	}
 	for _, figure := range figures {
 		for _, value := range figure.values {
 			field := fieldOf(figure.name, value.attributes)
@@ -76,7 +78,8 @@ func fieldOf(name string, attributes []attribute.KeyValue) string {
 		return "Health.TokenLife"
 	case "lookerauth.failing_since":
 		of := map[string]string{"service_account": "ServiceAccount", "user": "Users"}
-		return "Health." + of[has["lookerauth.identity"]] + ".FailingSince"
+		field := "Health." + of[has["lookerauth.identity"]]
+		return field + ".Reasons." + reasonField(has["error.type"])
 	}
 	return "Stats." + camelCase(strings.TrimPrefix(name, "lookerauth."))
 }
@@ -96,10 +99,14 @@ func loginField(has map[attribute.Key]string) string {
 	case trigger == "refresh":
 		field += "RefreshFailed."
 	}
-	if reason == semconv.ErrorTypeOther.Value.AsString() {
-		return field + "Other"
+	return field + reasonField(reason)
+}
+
+func reasonField(errorType string) string {
+	if errorType == semconv.ErrorTypeOther.Value.AsString() {
+		return "Other"
 	}
-	return field + camelCase(reason)
+	return camelCase(errorType)
 }
 
 var word = regexp.MustCompile(`(?:^|_)([a-z])`)

@@ -208,11 +208,8 @@ func TestTimesAreInSeconds(t *testing.T) {
 			"Time for which the service account's token can be used; 0 without one.",
 			metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{{Value: life}}})
 		want("lookerauth.failing_since",
-			"Unix time since when logins fail, generally; 0 while they do not.",
-			metricdata.Gauge[float64]{DataPoints: []metricdata.DataPoint[float64]{
-				{Attributes: identity("service_account"), Value: 0},
-				{Attributes: identity("user"), Value: since},
-			}})
+			"Unix time since when logins fail so, generally; 0 while they do not.",
+			metricdata.Gauge[float64]{DataPoints: failing("user", "refused", since)})
 	})
 }
 
@@ -263,8 +260,10 @@ func TestServiceAccountsTokenIsTheWrongProbe(t *testing.T) {
 			}
 			gauge := collect(t, reader)["lookerauth.failing_since"].Data.(metricdata.Gauge[float64])
 			for _, point := range gauge.DataPoints {
-				of, _ := point.Attributes.Value("lookerauth.identity")
-				if fails := slices.Contains(failing, of.AsString()); fails != (point.Value > 0) {
+				who, _ := point.Attributes.Value("lookerauth.identity")
+				why, _ := point.Attributes.Value("error.type")
+				of := who.AsString() + " " + why.AsString()
+				if fails := slices.Contains(failing, of); fails != (point.Value > 0) {
 					t.Errorf("logins of %v fail since %v, want %t", of, point.Value, fails)
 				}
 			}
@@ -273,8 +272,8 @@ func TestServiceAccountsTokenIsTheWrongProbe(t *testing.T) {
 		check(probe, nil)
 		looker.SetAdmin(false) // it is ready, and no user can be served
 		check(cache.User("790"), lookerauth.ErrForbidden)
-		check(user, lookerauth.ErrForbidden, "user")
-		check(probe, nil, "user")
+		check(user, lookerauth.ErrForbidden, "user refused")
+		check(probe, nil, "user refused")
 
 		looker.SetAdmin(true)
 		time.Sleep(30 * time.Minute)
@@ -282,13 +281,24 @@ func TestServiceAccountsTokenIsTheWrongProbe(t *testing.T) {
 		key := looker.Config()
 		looker.SetKey(key.ClientID, "another")
 		time.Sleep(30 * time.Minute) // it is unready, and users are served
-		check(probe, lookerauth.ErrBadAPIKey, "service_account")
-		check(user, nil, "service_account")
+		check(probe, lookerauth.ErrBadAPIKey, "service_account refused")
+		check(user, nil, "service_account refused")
 	})
 }
 
-func identity(of string) attribute.Set {
-	return attribute.NewSet(attribute.String("lookerauth.identity", of))
+// failing are the points of failing_since if only one of them is not 0.
+func failing(identity, errorType string, since float64) (points []metricdata.DataPoint[float64]) {
+	for _, who := range []string{"service_account", "user"} {
+		for _, why := range []string{"refused", "rate_limited", "unavailable", "_OTHER"} {
+			point := metricdata.DataPoint[float64]{Attributes: attribute.NewSet(
+				attribute.String("lookerauth.identity", who), attribute.String("error.type", why))}
+			if who == identity && why == errorType {
+				point.Value = since
+			}
+			points = append(points, point)
+		}
+	}
+	return points
 }
 
 // countingClock counts how often it is looked at.
