@@ -22,9 +22,11 @@ const (
 	atOnce       = 50
 )
 
-// showCaching sends the requests, and prints what they cost.
-func showCaching(ctx context.Context, l looker, fake *lookertest.Server, out io.Writer) error {
-	times, errs := sendAll(ctx, l)
+// showCaching sends the requests, draws how far they are, and prints what they cost.
+func showCaching(
+	ctx context.Context, l looker, fake *lookertest.Server, out, drawing io.Writer,
+) error {
+	times, errs := sendAll(ctx, l, drawing)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -57,8 +59,9 @@ func showCaching(ctx context.Context, l looker, fake *lookertest.Server, out io.
 
 // sendAll sends the requests. It returns how long they took, the slowest last, and the errors of
 // those that failed.
-func sendAll(ctx context.Context, l looker) ([]time.Duration, []error) {
+func sendAll(ctx context.Context, l looker, drawing io.Writer) ([]time.Duration, []error) {
 	times, errs := make([]time.Duration, requestCount), make([]error, requestCount)
+	progress := progress{out: drawing}
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i := range requestCount {
@@ -66,10 +69,12 @@ func sendAll(ctx context.Context, l looker) ([]time.Duration, []error) {
 			start := time.Now()
 			errs[i] = l.checkUser(ctx, strconv.Itoa(firstUser+i%userCount))
 			times[i] = time.Since(start)
+			progress.add()
 			return nil
 		})
 	}
 	_ = group.Wait() // no function in it fails
+	progress.clear()
 	slices.Sort(times)
 	return times, slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }

@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/lookerauth/lookerauth"
@@ -29,17 +30,18 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the logouts
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout, onTerminal(os.Stderr)); err != nil {
 		fmt.Fprintln(os.Stderr, "whoami:", err)
 		os.Exit(1)
 	}
 }
 
-// run is the program. Its error is one line.
-func run(ctx context.Context, args []string, out io.Writer) error {
-	err := whoami(ctx, args, out)
+// run is the program. It prints to out, and draws how far it is to drawing, and clears that again.
+// Its error is one line.
+func run(ctx context.Context, args []string, out, drawing io.Writer) error {
+	err := whoami(ctx, args, out, drawing)
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
@@ -47,7 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
-func whoami(ctx context.Context, args []string, out io.Writer) error {
+func whoami(ctx context.Context, args []string, out, drawing io.Writer) error {
 	users, err := parse(args, out)
 	if err != nil {
 		return err
@@ -57,7 +59,7 @@ func whoami(ctx context.Context, args []string, out io.Writer) error {
 		os.Getenv("LOOKERSDK_CLIENT_ID"),
 		os.Getenv("LOOKERSDK_CLIENT_SECRET"),
 	) == "" {
-		return askFake(ctx, users, out)
+		return askFake(ctx, users, out, drawing)
 	}
 	cfg, err := lookerauth.ConfigFromEnv()
 	if err != nil {
@@ -90,7 +92,7 @@ func parse(args []string, out io.Writer) (users []string, err error) {
 }
 
 // askFake does with a fake Looker what is otherwise done with a real one, and more.
-func askFake(ctx context.Context, users []string, out io.Writer) error {
+func askFake(ctx context.Context, users []string, out, drawing io.Writer) error {
 	fmt.Fprintln(out, "No LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID or LOOKERSDK_CLIENT_SECRET "+
 		"is set: asking a fake Looker.")
 	if len(users) == 0 {
@@ -107,12 +109,12 @@ func askFake(ctx context.Context, users []string, out io.Writer) error {
 		if err := l.introduce(ctx, users, out); err != nil {
 			return err
 		}
-		return showCaching(ctx, l, fake, out)
+		return showCaching(ctx, l, fake, out, drawing)
 	})
 }
 
 // withLooker runs f with the Looker that cfg leads to. Then it logs every token out, even after
-// Ctrl-C.
+// Ctrl-C or SIGTERM.
 func withLooker(ctx context.Context, cfg lookerauth.Config, f func(looker) error) error {
 	cache, err := lookerauth.New(cfg)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -34,7 +35,8 @@ func TestWhoAmI(t *testing.T) {
 			setEnv(t, cfg)
 
 			var out strings.Builder
-			if err := run(t.Context(), []string{"-user", "7", "-user", "8"}, &out); err != nil {
+			args := []string{"-user", "7", "-user", "8"}
+			if err := run(t.Context(), args, &out, io.Discard); err != nil {
 				t.Fatal(err)
 			}
 			want := `service account  acts as user 1, "Service account"
@@ -54,7 +56,7 @@ user 8           acts as user 8, "User 8"
 func TestFake(t *testing.T) {
 	setEnv(t, lookerauth.Config{})
 	var out strings.Builder
-	if err := run(t.Context(), nil, &out); err != nil {
+	if err := run(t.Context(), nil, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	notice, table, _ := strings.Cut(out.String(), "\n\n")
@@ -135,7 +137,8 @@ func TestFailures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			setEnv(t, tt.config)
-			checkError(t, run(t.Context(), tt.args, &strings.Builder{}), tt.config, tt.want...)
+			err := run(t.Context(), tt.args, io.Discard, io.Discard)
+			checkError(t, err, tt.config, tt.want...)
 		})
 	}
 }
@@ -165,7 +168,7 @@ func TestFailuresOfRequests(t *testing.T) {
 				return lookertest.Fault{}
 			})
 			setEnv(t, fake.Config())
-			checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), tt.want)
+			checkError(t, run(t.Context(), nil, io.Discard, io.Discard), fake.Config(), tt.want)
 		})
 	}
 }
@@ -177,7 +180,7 @@ func TestSilentHost(t *testing.T) {
 	})
 	setEnv(t, fake.Config())
 	t.Setenv("LOOKERSDK_TIMEOUT", "1")
-	checkError(t, run(t.Context(), nil, &strings.Builder{}), fake.Config(), unreachable)
+	checkError(t, run(t.Context(), nil, io.Discard, io.Discard), fake.Config(), unreachable)
 }
 
 // A request that is answered as somebody else is a failure.
@@ -187,7 +190,7 @@ func TestMixedUpUsers(t *testing.T) {
 	fake.FailNext(lookertest.OpAPI, wrong, wrong, wrong)
 	var out strings.Builder
 	err := withLooker(t.Context(), fake.Config(), func(l looker) error {
-		return showCaching(t.Context(), l, fake, &out)
+		return showCaching(t.Context(), l, fake, &out, io.Discard)
 	})
 	checkError(t, err, fake.Config(), "3 of 1000 requests failed", "was answered as user 790")
 	checkTable(t, out.String(), "requests 1000", "failures 3", "login calls 1",
@@ -198,12 +201,12 @@ func TestInterrupted(t *testing.T) {
 	setEnv(t, lookertest.New(t).Config())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	checkError(t, run(ctx, nil, &strings.Builder{}), lookerauth.Config{}, "canceled")
+	checkError(t, run(ctx, nil, io.Discard, io.Discard), lookerauth.Config{}, "canceled")
 }
 
 func TestHelp(t *testing.T) {
 	var out strings.Builder
-	err := run(t.Context(), []string{"-h"}, &out)
+	err := run(t.Context(), []string{"-h"}, &out, io.Discard)
 	if err != nil || !strings.Contains(out.String(), "-user ID") {
 		t.Errorf("error %v, printed %q", err, out.String())
 	}
