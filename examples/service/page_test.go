@@ -284,7 +284,7 @@ func TestBundleIsThatOfItsSource(t *testing.T) {
 		missing(t, "npm is not installed: apt-get install nodejs npm")
 	}
 	if _, err := os.Stat("page/node_modules/esbuild"); err != nil {
-		missing(t, "the page's packages are not installed: npm ci --prefix page")
+		missing(t, "the page's packages are not installed: npm ci --prefix examples/service/page")
 	}
 	fresh := filepath.Join(t.TempDir(), "app.js")
 	build := exec.CommandContext(t.Context(),

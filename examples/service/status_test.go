@@ -27,7 +27,15 @@ func TestStatusSaysWhatIsWrongAndReadinessStays(t *testing.T) {
 		key    = "refuses our API key"
 		right  = "may no longer act as customers"
 		absent = "does not answer"
+		busy   = "asks for a pause"
+		other  = "that is not Looker's API"
+		broken = "out of order"
 	)
+	always := func(fault lookertest.Fault) func(*lookertest.Server) {
+		return func(l *lookertest.Server) {
+			l.FailFunc(func(lookertest.Request) lookertest.Fault { return fault })
+		}
+	}
 	for name, try := range map[string]struct {
 		breaks func(*lookertest.Server)
 		text   string
@@ -35,6 +43,9 @@ func TestStatusSaysWhatIsWrongAndReadinessStays(t *testing.T) {
 		"wrong key":      {func(l *lookertest.Server) { l.SetKey("other", "key") }, key},
 		"lost right":     {func(l *lookertest.Server) { l.SetAdmin(false) }, right},
 		"absent":         {drop, absent},
+		"busy":           {always(lookertest.Fault{Status: 429}), busy},
+		"not Looker":     {always(lookertest.Fault{Body: "<html>"}), other},
+		"broken":         {always(lookertest.Fault{Status: 500}), broken},
 		"nothing at all": {func(*lookertest.Server) {}, "Customers: logins work"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,9 +58,9 @@ func TestStatusSaysWhatIsWrongAndReadinessStays(t *testing.T) {
 				s.call("GET", "/", "bob", nil)
 				s.want(t, "/status", "", http.StatusOK, try.text)
 				_, status := s.call("GET", "/status", "", nil)
-				for _, other := range []string{key, right, absent} {
-					if other != try.text && strings.Contains(status, other) {
-						t.Errorf("/status also says that Looker %s:\n%s", other, status)
+				for _, text := range []string{key, right, absent, busy, other, broken} {
+					if text != try.text && strings.Contains(status, text) {
+						t.Errorf("/status also says %q:\n%s", text, status)
 					}
 				}
 				s.want(t, "/readyz", "", http.StatusOK)
