@@ -44,7 +44,7 @@ func newGateway(c *lookerauth.Cache, looker *url.URL, keys []key, now func() tim
 		FlushInterval: -1, // at once: a stream of Looker's stays one
 		ErrorHandler:  fail,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.RawPath = "" // it is encoded anew, from what was checked
+			r.Out.URL.RawPath, r.Out.Trailer = "", nil // the path is encoded anew, as checked
 			r.SetURL(looker)
 			maps.DeleteFunc(r.Out.Header, func(name string, _ []string) bool {
 				return !slices.Contains(forwarded, name)

@@ -135,14 +135,15 @@ func TestPathAndQueryAreLookers(t *testing.T) {
 	}
 }
 
-// watched keeps the path of the last request as it goes over the wire.
+// watched keeps the path and the trailer of the last request as it goes over the wire.
 type watched struct {
 	http.RoundTripper
-	path string
+	path    string
+	trailer http.Header
 }
 
 func (w *watched) RoundTrip(r *http.Request) (*http.Response, error) {
-	w.path = r.URL.EscapedPath()
+	w.path, w.trailer = r.URL.EscapedPath(), r.Trailer
 	return w.RoundTripper.RoundTrip(r)
 }
 

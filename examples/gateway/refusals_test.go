@@ -225,6 +225,22 @@ func TestSmuggledHeadersDoNotGoToLooker(t *testing.T) {
 	}
 }
 
+func TestTrailersDoNotGoToLooker(t *testing.T) {
+	looker := lookertest.New(t)
+	cfg := looker.Config()
+	watched := &watched{RoundTripper: cfg.Transport}
+	cfg.Transport = watched
+	s := start(t, looker, cfg)
+	token := s.login(t, testKeys[0])
+	head := send("POST /api/4.0/looks/1", "token "+token) +
+		"\nTransfer-Encoding: chunked\nTrailer: Cookie"
+	text := wire(head + "\n\n" + "1\r\nx\r\n0\r\nCookie: session=x\r\n\r\n")
+	resp := s.raw(t, text)
+	if resp.StatusCode != http.StatusOK || len(watched.trailer) != 0 {
+		t.Errorf("answered %s, and Looker was promised %v", resp.Status, watched.trailer)
+	}
+}
+
 func TestLookersCookiesDoNotGoToPrograms(t *testing.T) {
 	s := startAtFake(t)
 	token := s.login(t, testKeys[0])
