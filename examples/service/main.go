@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -89,10 +90,14 @@ func serve(
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       time.Minute,
 	}
-	ctx, stop := context.WithCancelCause(ctx)
+	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
+	var served error
 	running.Go(func() { warmUp(ctx, cache) })
-	running.Go(func() { stop(server.Serve(listener)) })
+	running.Go(func() {
+		defer stop()
+		served = server.Serve(listener)
+	})
 	<-ctx.Done()
 
 	requests, cancel := context.WithTimeout(context.Background(), requestsBudget)
@@ -103,7 +108,10 @@ func serve(
 	running.Wait()
 	logouts, cancel := context.WithTimeout(context.Background(), logoutsBudget)
 	defer cancel()
-	return cache.Close(logouts)
+	if errors.Is(served, http.ErrServerClosed) { // as it was told to
+		served = nil
+	}
+	return errors.Join(served, cache.Close(logouts))
 }
 
 // warmUp logs the service account in, so that the first customer does not wait for that. It goes on

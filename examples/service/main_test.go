@@ -5,8 +5,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -123,6 +125,15 @@ func TestProgramLeavesNoGoroutine(t *testing.T) {
 	end()
 	if err := run(ended, "127.0.0.1:0", "1", demoCustomers); err != nil { // and TestMain looks
 		t.Error(err)
+	}
+}
+
+func TestServiceThatCannotServeFails(t *testing.T) {
+	listener := listen(t, "127.0.0.1:0")
+	listener.Close()
+	err := serve(t.Context(), listener, lookertest.New(t).Config(), testSettings)
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the error is %v", err)
 	}
 }
 
