@@ -71,13 +71,13 @@ func serve(ctx context.Context, addr string, cfg lookerauth.Config, keys []key) 
 	fmt.Printf("export LOOKERSDK_BASE_URL=http://%s\n", listener.Addr())
 	gateway := newGateway(cache, looker, keys, time.Now)
 	server := &http.Server{Handler: gateway, ReadHeaderTimeout: 10 * time.Second}
-	ctx, stop := context.WithCancelCause(ctx)
-	go func() { stop(server.Serve(listener)) }()
-	<-ctx.Done()
-	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if server.Shutdown(grace) != nil {
-		_ = server.Close() // what is left are streams
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
 	}
-	return cache.Close(context.Background())
+	time.AfterFunc(10*time.Second, func() { _ = server.Close() }) // what is left are streams
+	_ = server.Shutdown(context.Background())
+	return cmp.Or(err, cache.Close(context.Background()))
 }
