@@ -79,6 +79,7 @@ func holders(t *testing.T, looker *lookertest.Server) (all map[string][]any, sec
 	health := cache.Health()
 	callError(t, health.Users.Err)
 	all["Health"], all["LoginHealth"] = forms(health), forms(health.Users)
+	all["FailureTimes"] = forms(health.Users.Reasons)
 	base.echo = ""
 	t.Cleanup(func() { _ = cache.Close(t.Context()) })
 	return all, append(secrets, secretKey)
