@@ -143,6 +143,7 @@ func TestWhoeverHasAnExportedTokenKeepsIt(t *testing.T) {
 				checkAccepted(t, looker, token, true)
 				logOut(t, cache.User("789"))
 				checkAccepted(t, looker, token, false)
+				synctest.Wait() // until one that was evicted is ended
 				if n := looker.Alive()["789"]; n != 0 {
 					t.Errorf("%d tokens are alive after Logout", n)
 				}
