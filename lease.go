@@ -144,7 +144,14 @@ type claim struct {
 
 // look returns a good token that is in the record; nil if there is none.
 func (c *claim) look(ctx context.Context) *token.Response {
-	if c.records.store.resting() {
+	store := c.records.store
+	select {
+	case store.looks <- struct{}{}:
+		defer func() { <-store.looks }()
+	case <-ctx.Done():
+		return nil
+	}
+	if store.resting() {
 		return nil
 	}
 	e, _ := c.records.get(ctx, c.name)

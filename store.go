@@ -43,6 +43,10 @@ const (
 	// up to six, the service account's included: however slow the Store is, there is time left for
 	// Looker.
 	storeShare = 16
+
+	// maxLooks is how many logins look into the Store at once as they have to wait for their turn.
+	// Thousands may come together, and would wait for each other there until it seems to fail.
+	maxLooks = 16
 )
 
 // boundedStore calls the user's Store: each call for a limited time, and none for a while after
@@ -54,6 +58,7 @@ type boundedStore struct {
 	events     *events
 	background *guard.Background // has each call under way
 	scrub      func(error) error // keeps secrets out of the Store's errors
+	looks      chan struct{}     // has room for maxLooks
 
 	mu      sync.Mutex // guards what is below
 	failing bool       // it failed, and has not worked for storeRecovery since
@@ -72,6 +77,7 @@ func newBoundedStore(
 		events:     e,
 		background: b,
 		scrub:      scrub,
+		looks:      make(chan struct{}, maxLooks),
 	}
 }
 

@@ -94,6 +94,30 @@ func TestSlowStoreLeavesTimeForTheLogin(t *testing.T) {
 	}
 }
 
+// The Store here answers one call after the other: of many at once the last ones would be too late.
+func TestManyWhoComeAtOnceDoNotMakeTheStoreFail(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		const users, processes = 500, 2
+		store := newMemoryStore()
+		turn := make(chan struct{}, 1)
+		store.onCall(func(string) error {
+			turn <- struct{}{}
+			time.Sleep(5 * time.Millisecond)
+			<-turn
+			return nil
+		})
+		fleet := newFleet(t, looker, processes, withStore(store))
+		together(processes*users, func(i int) {
+			accessToken(t, fleet[i/users].User(nthUser(i%users)))
+		})
+		checkCalls(t, looker, 1, users)
+		for _, cache := range fleet {
+			checkStoreErrors(t, cache, 0)
+		}
+		time.Sleep(time.Minute) // calls that were given up go on
+	})
+}
+
 func TestStoreIsLeftAloneAfterEveryError(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		store := newMemoryStore()
