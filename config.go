@@ -73,10 +73,10 @@ type Config struct {
 	MaxConcurrentLogins int
 
 	// Store, if set, shares tokens with other processes, so that a fleet logs each user in once:
-	// package redisstore has one for Redis and Valkey. The processes must have the same BaseURL,
-	// APIVersion, key, NonAssociative and AfterLogin. Tokens are then logged out by
-	// [TokenSource.Logout] only, as others may use them. While it fails, a process logs in for
-	// itself.
+	// redisstore has one for Redis and Valkey, filestore one for the processes of one machine. The
+	// processes must have the same BaseURL, APIVersion, key, NonAssociative and AfterLogin. Tokens
+	// are then logged out by [TokenSource.Logout] only, as others may use them. While it fails, a
+	// process logs in for itself.
 	Store Store
 
 	// StoreKeys are AES-256 keys, of 32 bytes each, from a source of random numbers: the first

@@ -10,9 +10,10 @@ import (
 )
 
 // Store shares sealed values between processes, so that a fleet logs each user in once: it is a
-// register with compare-and-swap. Package redisstore, a module of its own in this repository, has
-// one for Redis and Valkey; package storetest tests one. All methods are safe for concurrent use,
-// return an error soon after ctx ends, and do nothing if it has ended before.
+// register with compare-and-swap. Two modules in this repository have one: redisstore for Redis and
+// Valkey, and filestore for the processes of one machine. Package storetest tests one. All methods
+// are safe for concurrent use, return an error soon after ctx ends, and do nothing if it has ended
+// before.
 //
 // Names have up to 64 letters, digits, - and _; values up to 8 KiB, and any bytes. A value whose
 // ttl has passed is none, and a name that holds what the Store did not write has none. Values mean
