@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // small is a fleet that is soon measured.
-var small = options{processes: 3, slots: 2, users: 60, rounds: 1, login: time.Millisecond}
+var small = options{processes: 3, slots: 2, users: 200, rounds: 1, login: time.Millisecond}
 
 // measureSmall measures a small fleet, whose Redis was always fast enough. It skips the test if
 // there is no such run on this machine.

@@ -161,14 +161,17 @@ func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Lo
 
 func (c *clock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
-// roundTrips counts what a client sends to Redis, but for the handshake of each connection.
+// roundTrips counts what a Store sends to Redis. The handshake of each connection is none of that.
 type roundTrips struct{ n atomic.Uint64 }
 
 func (r *roundTrips) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (r *roundTrips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		r.n.Add(1)
+		switch cmd.Name() {
+		case "getrange", "evalsha", "eval":
+			r.n.Add(1)
+		}
 		return next(ctx, cmd)
 	}
 }
