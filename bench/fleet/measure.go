@@ -16,7 +16,7 @@ type figures struct {
 	commands               uint64        // that Redis has run, those within scripts among them
 	found                  uint64        // tokens, in the Store
 	storeErrors            uint64
-	memory                 int64 // of Redis, without its connections'
+	memory                 int64 // of Redis, of one value with its name
 }
 
 func (f figures) minus(g figures) figures {

@@ -84,7 +84,7 @@ type load struct {
 
 // load asks the server.
 func (s *server) load(ctx context.Context) (l load, err error) {
-	text, err := s.client.Info(ctx, "cpu", "memory", "commandstats").Result()
+	text, err := s.client.Info(ctx, "cpu", "commandstats").Result()
 	if err != nil {
 		return l, err
 	}
@@ -100,12 +100,10 @@ func (s *server) load(ctx context.Context) (l load, err error) {
 		}
 		l.processor += time.Duration(seconds * float64(time.Second))
 	}
-	for name, sign := range map[string]int64{"used_memory": 1, "mem_clients_normal": -1} {
-		bytes, err := strconv.ParseInt(info[name], 10, 64)
-		if err != nil {
-			return l, fmt.Errorf("INFO %s: %w", name, err)
+	if name, err := s.client.RandomKey(ctx).Result(); err == nil { // else there is none yet
+		if l.memory, err = s.client.MemoryUsage(ctx, name).Result(); err != nil {
+			return l, fmt.Errorf("MEMORY USAGE: %w", err)
 		}
-		l.memory += sign * bytes
 	}
 	for _, command := range []string{"evalsha", "eval", "getrange", "set", "del"} {
 		var calls uint64 // 0 of a command that was never called

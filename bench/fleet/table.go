@@ -72,8 +72,8 @@ func printRedis(out io.Writer, o options, own, all []result) {
 		looks)
 	row("token for all processes, which ask at once", users, all, cold)
 	table.flush()
-	fmt.Fprintf(out, "\nA user takes %.0f bytes of Redis' memory.\n",
-		median(own, func(r result) float64 { return float64(r.cold.memory) })/users)
+	fmt.Fprintf(out, "\nA user's value takes %.0f bytes of Redis' memory, with its name.\n",
+		median(own, func(r result) float64 { return float64(r.cold.memory) }))
 }
 
 // table is one in Markdown.
