@@ -29,8 +29,11 @@ const (
 	guard     = time.Minute // for what should happen soon
 )
 
-// TestMain silences the proxy.
+var storeKeys = [][]byte{[]byte("a key that is made of 32 letters")}
+
+// TestMain silences the proxy. In a process that a test has started, it does what that says.
 func TestMain(m *testing.M) {
+	worked()
 	zerolog.SetGlobalLevel(zerolog.Disabled)
 	m.Run()
 }
@@ -59,7 +62,7 @@ func (c *clock) After(d time.Duration) <-chan time.Time {
 	return time.After(d)
 }
 
-// fleet is processes that reach Redis through a proxy.
+// fleet is processes that reach Redis, be it through a proxy.
 type fleet struct {
 	t         *testing.T
 	clock     *clock
@@ -80,19 +83,15 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func newFleet(t *testing.T, c *clock) *fleet {
+// newFleet makes a fleet whose clients are made by newClient.
+func newFleet(t *testing.T, c *clock, newClient func() redis.UniversalClient) *fleet {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", redisserver.New(t).Addr)
-	check(t, proxy.Start())
-	t.Cleanup(proxy.Stop)
-	f := &fleet{t: t, clock: c, looker: lookertest.New(t, lookertest.WithClock(c)), proxy: proxy}
+	f := &fleet{t: t, clock: c, looker: lookertest.New(t, lookertest.WithClock(c))}
 	for range processes {
-		client := redis.NewClient(&redis.Options{Addr: proxy.Listen, ReadTimeout: guard})
+		client := newClient()
 		t.Cleanup(func() { client.Close() })
 		cfg := f.looker.Config()
-		cfg.Store = redisstore.New(client)
-		cfg.StoreKeys = [][]byte{[]byte("a key that is made of 32 letters")}
+		cfg.Store, cfg.StoreKeys = redisstore.New(client), storeKeys
 		cache, err := lookerauth.New(cfg)
 		check(t, err)
 		t.Cleanup(func() { _ = cache.Close(context.Background()) })
@@ -102,13 +101,33 @@ func newFleet(t *testing.T, c *clock) *fleet {
 	return f
 }
 
-// spoil has the proxy do this to all connections, in both directions.
-func (f *fleet) spoil(toxic string) {
-	f.t.Helper()
+// newProxiedFleet makes one that reaches a server through a proxy.
+func newProxiedFleet(t *testing.T, c *clock) *fleet {
+	t.Helper()
+	proxy := newProxy(t, redisserver.New(t).Addr)
+	f := newFleet(t, c, func() redis.UniversalClient {
+		return redis.NewClient(&redis.Options{Addr: proxy.Listen, ReadTimeout: guard})
+	})
+	f.proxy = proxy
+	return f
+}
+
+func newProxy(t *testing.T, addr string) *toxiproxy.Proxy {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "redis", "127.0.0.1:0", addr)
+	check(t, proxy.Start())
+	t.Cleanup(proxy.Stop)
+	return proxy
+}
+
+// spoil has a proxy do this to all connections, in both directions.
+func spoil(t *testing.T, proxy *toxiproxy.Proxy, toxic string) {
+	t.Helper()
 	for _, stream := range []string{"upstream", "downstream"} {
 		text := fmt.Sprintf(`{"stream": %q, %s}`, stream, toxic)
-		_, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(text))
-		check(f.t, err)
+		_, err := proxy.Toxics.AddToxicJson(strings.NewReader(text))
+		check(t, err)
 	}
 }
 
@@ -184,9 +203,9 @@ func TestSlowConnectionsCostNoLogin(t *testing.T) {
 		"slices":    `"type": "slicer", "attributes": {"average_size": 20, "size_variation": 10}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFleet(t, &clock{stands: true, start: time.Now()})
+			f := newProxiedFleet(t, &clock{stands: true, start: time.Now()})
 			f.requestAll("before")
-			f.spoil(toxic)
+			spoil(t, f.proxy, toxic)
 			if n := f.requestAll("during"); n != users {
 				t.Errorf("%d logins of %d users", n, users)
 			}
@@ -202,9 +221,9 @@ func TestBrokenConnectionsFailNoRequest(t *testing.T) {
 		"half-open": `"type": "timeout", "attributes": {"timeout": 0}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFleet(t, new(clock))
+			f := newProxiedFleet(t, new(clock))
 			f.requestAll("before")
-			f.spoil(toxic)
+			spoil(t, f.proxy, toxic)
 			n := f.requestAll("during")
 			if n < users || n > users*processes {
 				t.Errorf("%d logins of %d users in %d processes", n, users, processes)

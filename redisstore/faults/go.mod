@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/lookerauth/lookerauth v0.0.0
 	github.com/lookerauth/lookerauth/redisstore v0.0.0
 	github.com/redis/go-redis/v9 v9.23.0
