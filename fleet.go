@@ -221,14 +221,15 @@ func (f *fleet) ttl(r *token.Response) time.Duration {
 // revoke also takes the stored token out, if it is one of these, or whatever is stored with all.
 func (f *fleet) revoke(
 	ctx context.Context, who Identity, tokens []*token.Token, all bool,
-) error {
+) ([]*token.Token, error) {
 	stored, err := f.remove(ctx, who, func(r token.Response) bool {
 		return all || slices.ContainsFunc(tokens, isToken(r))
 	})
 	if stored != nil && !slices.ContainsFunc(tokens, isToken(*stored)) {
 		tokens = append(slices.Clip(tokens), token.New(who.key, *stored))
 	}
-	return errors.Join(err, f.login.revoke(ctx, who, tokens, all))
+	tokens, failed := f.login.revoke(ctx, who, tokens, all)
+	return tokens, errors.Join(err, failed)
 }
 
 // discard ends a token that is not in the Store.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,4 +197,57 @@ func TestLogoutThroughATransportReachesTheStore(t *testing.T) {
 			t.Error("another process got the token that was logged out")
 		}
 	})
+}
+
+// lateStore is a memoryStore whose answer to one call is late.
+type lateStore struct {
+	*memoryStore
+	late atomic.Bool // the next call's is
+}
+
+func (s *lateStore) CompareAndSwap(
+	ctx context.Context, name string, old, next []byte, ttl time.Duration,
+) ([]byte, error) {
+	isLate := s.late.Swap(false)
+	now, err := s.memoryStore.CompareAndSwap(ctx, name, old, next, ttl)
+	if isLate {
+		time.Sleep(500 * time.Millisecond)
+	}
+	return now, err
+}
+
+// The token may come home before Logout has ended it, or afterwards.
+func TestTokenThatIsFoundDuringLogoutIsNotServedAfterwards(t *testing.T) {
+	for _, ahead := range []time.Duration{0, time.Hour} { // the clock of who issued it
+		for _, late := range []bool{false, true} {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				store, clock := &lateStore{memoryStore: newMemoryStore()}, &steppedClock{}
+				clock.step(ahead)
+				other := newCache(t, looker, withStore(store), withClock(clock)).User("789")
+				ended := accessToken(t, other)
+				time.Sleep(time.Second)
+				cache := newCache(t, looker, withStore(store))
+				user := cache.User("789")
+				accessToken(t, cache.ServiceAccount())
+
+				var found <-chan error
+				store.onCall(func(op string) error {
+					if op == "Get" && found == nil { // that of Logout
+						store.late.Store(late)
+						found = tokenInBackground(user)
+						time.Sleep(time.Millisecond)
+					}
+					return nil
+				})
+				logOut(t, user)
+				if accessToken(t, user) == ended {
+					t.Errorf("the token was served, with the clock %v ahead, late: %t", ahead, late)
+				}
+				if err := <-found; err != nil {
+					t.Error(err)
+				}
+				checkAlive(t, looker, "789", 1)
+			})
+		}
+	}
 }

@@ -20,15 +20,18 @@ type endings struct {
 	ended []*token.Token // guarded by mu
 }
 
-func (e *endings) revoke(_ context.Context, _ Identity, tokens []*token.Token, _ bool) error {
+func (e *endings) revoke(
+	_ context.Context, _ Identity, tokens []*token.Token, _ bool,
+) ([]*token.Token, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = append(e.ended, tokens...)
-	return nil
+	return tokens, nil
 }
 
 func (e *endings) release(ctx context.Context, who Identity, tokens []*token.Token) error {
-	return e.revoke(ctx, who, tokens, false)
+	_, err := e.revoke(ctx, who, tokens, false)
+	return err
 }
 
 // A login that finds a token may lose it before its end. Whoever invalidated it sees to what

@@ -3,6 +3,7 @@ package lookerauth
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,11 +48,12 @@ type outcome struct {
 	turn   *queue.Turn
 	waited atomic.Bool // somebody waits for it
 
-	token   *token.Token // may be set although the login failed: then it has to be ended
-	found   bool         // the token was there: another login had just ended
-	stored  bool         // likewise, in the Store: another process had logged in
-	refused bool         // there was no login: another one had just failed
-	onlyNew bool         // Logout came before the turn; guarded by the lock of the group
+	token   *token.Token   // may be set although the login failed: then it has to be ended
+	found   bool           // the token was there: another login had just ended
+	stored  bool           // likewise, in the Store: another process had logged in
+	refused bool           // there was no login: another one had just failed
+	onlyNew bool           // Logout came before the turn; guarded by the lock of the group
+	gone    []*token.Token // Logout has ended them meanwhile; likewise
 	ended   time.Time
 	took    time.Duration // from its turn to its end
 
@@ -165,13 +167,14 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 
 // keep makes the token its identity's, remembers the failure, or discards what nobody may have.
 func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, error) {
-	if lost == nil && o.onlyNew && (o.found || o.stored || o.refused) {
+	isGone := o.token != nil && slices.ContainsFunc(o.gone, isToken(o.token.Response()))
+	if lost == nil && (isGone || o.onlyNew && (o.found || o.stored || o.refused)) {
 		lost = errAgain
 	}
 	if err == nil && lost == nil {
 		return o, l.put(who, o)
 	}
-	if o.token != nil && !o.found {
+	if o.token != nil && !o.found && !isGone {
 		l.discard(o.ctx, who, o.token, err, lost)
 	}
 	if lost != nil {
@@ -222,7 +225,8 @@ func (l *lifecycle) discard(ctx context.Context, who Identity, t *token.Token, e
 	l.background.Run(func() error {
 		switch {
 		case lost == errAgain: // after Logout, which ends all
-			return l.issuer.revoke(l.ctx, who, tokens, false)
+			_, err := l.issuer.revoke(l.ctx, who, tokens, false)
+			return err
 		case err != nil:
 			return l.issuer.discard(l.ctx, who, t)
 		}
@@ -279,12 +283,14 @@ func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
 	if left := l.tokens.Remove(who.key, begun); left != nil {
 		tokens = left.Tokens
 	}
-	err = l.issuer.revoke(ctx, who, tokens, true)
+	tokens, err = l.issuer.revoke(ctx, who, tokens, true)
 	if err != nil {
 		l.tokens.Keep(tokens, l.clock.Now().UnixNano())
 	}
 	// Somebody may have found a token in the Store before it was taken out of there.
-	if t := l.tokens.Last(who.key); t != nil && t.Sent() < begun {
+	l.logins.mark(who, func(o *outcome) { o.gone = append(o.gone, tokens...) })
+	if t := l.tokens.Last(who.key); t != nil &&
+		(t.Sent() < begun || slices.ContainsFunc(tokens, isToken(t.Response()))) {
 		l.tokens.End(who.key, t.OAuth().AccessToken)
 	}
 	return err

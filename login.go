@@ -28,8 +28,11 @@ type issuer interface {
 	// discard ends a token that nobody has got.
 	discard(ctx context.Context, who Identity, t *token.Token) error
 
-	// revoke ends tokens for everybody. With all, that includes what only the Store has.
-	revoke(ctx context.Context, who Identity, tokens []*token.Token, all bool) error
+	// revoke ends tokens for everybody, and returns them. With all, that includes what only the
+	// Store has.
+	revoke(
+		ctx context.Context, who Identity, tokens []*token.Token, all bool,
+	) ([]*token.Token, error)
 
 	// release ends tokens that this Cache has no use for any more.
 	release(ctx context.Context, who Identity, tokens []*token.Token) error
@@ -230,20 +233,21 @@ func (l *login) release(ctx context.Context, who Identity, tokens []*token.Token
 		return nil
 	}
 	tokens = slices.DeleteFunc(slices.Clone(tokens), (*token.Token).Exported)
-	return l.revoke(ctx, who, tokens, false)
+	_, err := l.revoke(ctx, who, tokens, false)
+	return err
 }
 
 // revoke logs the tokens out at Looker, the newest first, as many at once as the queue lets.
 func (l *login) revoke(
 	ctx context.Context, who Identity, tokens []*token.Token, _ bool,
-) error {
+) ([]*token.Token, error) {
 	errs := make([]error, len(tokens))
 	var all sync.WaitGroup
 	for i, t := range slices.Backward(tokens) {
 		all.Go(func() { errs[i] = l.logOut(ctx, who, t) })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	return tokens, errors.Join(errs...)
 }
 
 func (l *login) unshare(context.Context, Identity, []*token.Token) error { return nil }

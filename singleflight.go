@@ -233,6 +233,15 @@ func (g *group[K, V]) discard(key K) (done func(), err error) {
 	return done, nil
 }
 
+// mark has f change what key's call under way has begun with, before its result comes to rest.
+func (g *group[K, V]) mark(key K, f func(V)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.calls[key]; c != nil {
+		f(c.begun)
+	}
+}
+
 // keys returns the keys that have a call.
 func (g *group[K, V]) keys() []K {
 	g.mu.Lock()
