@@ -77,7 +77,7 @@ func TestModelKnowsWhatCanNotBe(t *testing.T) {
 		"… of one process":   stories(annsT, login(2, 4, "one", ann, "U", 1)),
 		"… a moment before the lease is over": stories(login(1, 9, "one", ann, "T", 0.5),
 			login(5, 8, "two", ann, "U", 5)),
-		"a login that a killed process did not make": stories(annsT, login(2, 4, "two", ann, "U", 1),
+		"a login that a killed one did not make": stories(annsT, login(2, 4, "two", ann, "U", 1),
 			does(2, 2, "three", killed, "")),
 	}
 	for name, s := range bad {

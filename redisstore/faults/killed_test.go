@@ -76,9 +76,9 @@ func TestClocksSecondsApartCostNoLogin(t *testing.T) {
 	checkNoRejection(t, all)
 }
 
-// Clocks are hours apart, more than a token lives. What a clock behind has issued is too old for all
-// those ahead of it. What one ahead has issued is as good as new for those behind. So each process
-// logs each user in once at most, as without a Store, and no token is rejected.
+// Clocks are hours apart, more than a token lives. What a clock behind has issued is too old for
+// all those ahead of it. What one ahead has issued is as good as new for those behind. So each
+// process logs each user in once at most, as without a Store, and no token is rejected.
 func TestClocksHoursApartCostEachProcessALoginAtMost(t *testing.T) {
 	l := newLooker(t)
 	var clocks []clockSettings

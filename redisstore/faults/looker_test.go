@@ -35,7 +35,6 @@ type looker struct {
 	mu      sync.Mutex // guards what is below
 	logins  []event    // all of them
 	open    map[int]event
-	logouts []event // granted, with one token each
 	changed chan struct{}
 }
 
@@ -54,20 +53,13 @@ func newLooker(t *testing.T, opts ...lookertest.Option) *looker {
 }
 
 func (l *looker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answered := func(*http.Response) error { return nil }
+	var answered func(*http.Response) error
 	failed := func() {}
 	process, path := r.Header.Get(processHeader), strings.TrimPrefix(r.URL.Path, "/api/4.0")
 	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case r.Method == http.MethodPost && strings.HasPrefix(path, "/login"):
 		answered, failed = l.login(process, path, r.Header.Get(leasedHeader))
-	case r.Method == http.MethodDelete && path == "/logout":
-		answered = func(*http.Response) error { // ended now, or before
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.logouts = append(l.logouts, event{process: process, tokens: []string{token}})
-			return nil
-		}
 	default:
 		answered = func(answer *http.Response) error {
 			answer.Header.Set(tokenHeader, token)
@@ -158,22 +150,4 @@ func (l *looker) await(t *testing.T, process string, n int) {
 			t.Fatalf("%s has %d leases, not %d", process, held, n)
 		}
 	}
-}
-
-// endedSince returns the tokens that the process has logged out since there were n logouts.
-func (l *looker) endedSince(n int, process string) (tokens []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.logouts[n:] {
-		if e.process == process {
-			tokens = append(tokens, e.tokens...)
-		}
-	}
-	return tokens
-}
-
-func (l *looker) countLogouts() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.logouts)
 }

@@ -146,12 +146,12 @@ func (s state) equal(other state) bool {
 // model is what a fleet promises, for each identity by itself:
 //
 //   - A token is served to none but the identity that Looker has issued it to.
-//   - After Logout, its process never serves a token again that it had, or that Logout has ended. No
-//     other process gets one of these: it may only go on with what it has already, until Looker
+//   - After Logout, its process never serves a token again that it had, or that Logout has ended.
+//     No other process gets one of these: it may only go on with what it has already, until Looker
 //     rejects that.
 //   - What a process has invalidated, it does not serve again.
-//   - One process logs the identity in at a time. Excepted is one that could take no lease, as Redis
-//     failed, and one that takes over a lease which others have watched for its patience.
+//   - One process logs the identity in at a time. Excepted is one that could take no lease, as
+//     Redis failed, and one that takes over a lease which others have watched for its patience.
 var model = porcupine.Model{
 	Partition: partition,
 	Init:      func() any { return state{} },
@@ -171,10 +171,11 @@ func partition(all []porcupine.Operation) (parts [][]porcupine.Operation) {
 		}
 	}
 	for who := range identities {
-		parts = append(parts, slices.DeleteFunc(slices.Clone(all), func(o porcupine.Operation) bool {
+		isOther := func(o porcupine.Operation) bool {
 			e := o.Input.(event)
 			return e.identity != who && e.kind != killed
-		}))
+		}
+		parts = append(parts, slices.DeleteFunc(slices.Clone(all), isOther))
 	}
 	return parts
 }
