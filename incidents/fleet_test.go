@@ -105,7 +105,7 @@ func TestClockAheadIsTold(t *testing.T) { clockAhead().play(t) }
 func TestTroubleWithTheStoreIsToldWhereUsersAreFew(t *testing.T) {
 	refused := func(context.Context) error { return errors.New("connection refused") }
 	for name, i := range map[string]incident{
-		"it fails":                 storeFails(refused, "WARN store failed op=swap"),
+		"it fails":                 storeFails(refused, "WARN store failed"),
 		"a process has other keys": miskeyed(),
 		"a clock is ahead":         clockAhead(),
 	} {
