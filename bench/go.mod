@@ -9,8 +9,8 @@ require (
 	github.com/bradleyfalzon/ghinstallation/v2 v2.19.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/jellydator/ttlcache/v3 v3.4.1
-	github.com/lookerauth/lookerauth v0.0.0
-	github.com/lookerauth/lookerauth/redisstore v0.0.0
+	github.com/lookerauth/lookerauth v0.1.0
+	github.com/lookerauth/lookerauth/redisstore v0.1.0
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/redis/go-redis/v9 v9.23.0
 	go.uber.org/goleak v1.3.0

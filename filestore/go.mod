@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/gofrs/flock v0.13.2
-	github.com/lookerauth/lookerauth v0.0.0
+	github.com/lookerauth/lookerauth v0.1.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.49.0
 )

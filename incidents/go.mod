@@ -3,8 +3,8 @@ module github.com/lookerauth/lookerauth/incidents
 go 1.26.7
 
 require (
-	github.com/lookerauth/lookerauth v0.0.0
-	github.com/lookerauth/lookerauth/lookerotel v0.0.0
+	github.com/lookerauth/lookerauth v0.1.0
+	github.com/lookerauth/lookerauth/lookerotel v0.1.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/common v0.72.1
 	github.com/prometheus/prometheus v0.316.0

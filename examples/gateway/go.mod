@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/hashicorp/golang-lru/v2 v2.0.7
-	github.com/lookerauth/lookerauth v0.0.0
+	github.com/lookerauth/lookerauth v0.1.0
 	go.uber.org/goleak v1.3.0
 )
 

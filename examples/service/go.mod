@@ -7,9 +7,9 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/gorilla/securecookie v1.1.2
 	github.com/looker-open-source/sdk-codegen/go v0.26.12
-	github.com/lookerauth/lookerauth v0.0.0
-	github.com/lookerauth/lookerauth/lookerotel v0.0.0
-	github.com/lookerauth/lookerauth/redisstore v0.0.0
+	github.com/lookerauth/lookerauth v0.1.0
+	github.com/lookerauth/lookerauth/lookerotel v0.1.0
+	github.com/lookerauth/lookerauth/redisstore v0.1.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/redis/go-redis/v9 v9.23.0
 	go.opentelemetry.io/otel/exporters/prometheus v0.69.0

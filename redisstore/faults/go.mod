@@ -5,8 +5,8 @@ go 1.26.0
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
 	github.com/anishathalye/porcupine v1.3.1
-	github.com/lookerauth/lookerauth v0.0.0
-	github.com/lookerauth/lookerauth/redisstore v0.0.0
+	github.com/lookerauth/lookerauth v0.1.0
+	github.com/lookerauth/lookerauth/redisstore v0.1.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/rs/zerolog v1.33.0
 	golang.org/x/oauth2 v0.37.0
