@@ -16,7 +16,9 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // Go's own, on js
+}
 
 // simulate runs test in a bubble in which time is simulated, and goes on only when every goroutine
 // waits for it. It fails if the test leaves a goroutine behind.

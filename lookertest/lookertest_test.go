@@ -15,7 +15,9 @@ import (
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // Go's own, on js
+}
 
 // caller makes calls of a Server as they are on the wire, without the library.
 type caller struct {

@@ -119,7 +119,7 @@ func TestFailures(t *testing.T) {
 		{"wrong secret", withSecret("wrong-secret"), nil,
 			[]string{"check the client id and the client secret"}},
 		{"unreachable host", withURL(closedPort(t)), nil,
-			[]string{unreachable, "connection refused"}},
+			[]string{unreachable, "dial tcp"}},
 		{"web port", withURL(web.URL), nil,
 			[]string{"check the base URL", "19999"}},
 		{"unknown user", good, []string{"-user", "7", "-user", "8"},

@@ -16,7 +16,9 @@ import (
 	"github.com/lookerauth/lookerauth/internal/body"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // Go's own, on js
+}
 
 // bubble is the clock of a synctest bubble.
 type bubble struct{}

@@ -14,7 +14,9 @@ import (
 	"github.com/lookerauth/lookerauth/internal/guard"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // Go's own, on js
+}
 
 // The package of these tests, as in the names of functions.
 const here = "github.com/lookerauth/lookerauth/internal/guard_test."

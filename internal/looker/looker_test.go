@@ -18,7 +18,9 @@ import (
 	"github.com/lookerauth/lookerauth/internal/token"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // Go's own, on js
+}
 
 const (
 	root      = "https://looker.example:19999/api/4.0"

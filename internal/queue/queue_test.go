@@ -16,7 +16,9 @@ import (
 	"github.com/lookerauth/lookerauth/internal/queue"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent")) // Go's own, on js
+}
 
 const limit = time.Minute // of the turns in tests
 
