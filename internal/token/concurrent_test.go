@@ -1,6 +1,7 @@
 package token
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,7 @@ func writing(write func(round int), read func()) {
 		readers.Go(func() {
 			for !done.Load() {
 				read()
+				runtime.Gosched() // js has one thread, and takes it from nobody
 			}
 		})
 	}
