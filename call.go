@@ -79,8 +79,8 @@ func makeCall[T any](
 	limit := min(c.timeout/tryShare, turn.Left())
 	noAnswer := &looker.Error{NoAnswer: true, Err: &unanswered{limit, c.timeout}}
 	answer, err := guard.Bounded(ctx, c.background, c.clock, limit, noAnswer, f, late)
-	failed, ok := errors.AsType[*looker.Error](err)
-	if !ok {
+	var failed *looker.Error
+	if !errors.As(err, &failed) {
 		return answer, err
 	}
 	meant := meaning(op, who, c.apiVersion, failed)
@@ -107,7 +107,7 @@ func noTurn(op string, who Identity, timeout time.Duration, err error) *CallErro
 	if err == queue.ErrLate {
 		failed.Err = tooLate(timeout)
 	}
-	if paused, ok := errors.AsType[*queue.PausedError](err); ok {
+	if paused := (*queue.PausedError)(nil); errors.As(err, &paused) {
 		failed.StatusCode, failed.RetryAfter = http.StatusTooManyRequests, paused.Left
 		failed.Err = errPaused
 		failed.again = &again{paused.Age, paused.Left}
@@ -202,23 +202,22 @@ func (lookUpError) Unwrap() error { return ErrForbidden }
 // permanent returns why a call without an answer will have none the next time either; nil if it
 // may.
 func permanent(err error) error {
-	if host, ok := errors.AsType[*net.DNSError](err); ok && host.IsNotFound {
+	var (
+		host      *net.DNSError
+		otherHost x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		unknown   x509.UnknownAuthorityError
+		untrusted *tls.CertificateVerificationError
+	)
+	isInvalid := errors.As(err, &invalid)
+	switch {
+	case errors.As(err, &host) && host.IsNotFound:
 		return errNoHost
-	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok &&
-		invalid.Reason == x509.Expired {
+	case isInvalid && invalid.Reason == x509.Expired:
 		return errOutOfDate
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+	case errors.As(err, &otherHost):
 		return errOtherHost
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return errUntrusted
-	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return errUntrusted
-	}
-	if _, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+	case isInvalid, errors.As(err, &unknown), errors.As(err, &untrusted):
 		return errUntrusted
 	}
 	return nil

@@ -147,9 +147,8 @@ func (e *CallError) temporary() bool {
 	if e.isUsers() {
 		return false
 	}
-	_, isPermanent := errors.AsType[permanentError](e.Err)
 	return e.StatusCode >= 500 || e.StatusCode == http.StatusTooManyRequests ||
-		errors.Is(e.Err, errNoAnswer) && !isPermanent
+		errors.Is(e.Err, errNoAnswer) && !errors.As(e.Err, new(permanentError))
 }
 
 // isRejection reports whether a call of who failed because Looker rejected the token that it came

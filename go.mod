@@ -1,12 +1,14 @@
 module github.com/lookerauth/lookerauth
 
-go 1.26.0
+// The oldest Go with testing/synctest, which the tests need and lookertest offers. Of x/oauth2 and
+// x/sync these are the newest versions that do not need a newer one. .ci/downstream tests with it.
+go 1.25.0
 
 require (
 	github.com/benbjohnson/clock v1.3.5
 	github.com/hashicorp/golang-lru/v2 v2.0.7
-	golang.org/x/oauth2 v0.37.0
-	golang.org/x/sync v0.24.0
+	golang.org/x/oauth2 v0.36.0
+	golang.org/x/sync v0.20.0
 )
 
 require go.uber.org/goleak v1.3.0

@@ -169,7 +169,7 @@ func (l *login) logIn(ctx context.Context, who Identity, b budget) (*token.Token
 			return token.New(who.key, r), nil
 		}
 		t, err := makeCall(ctx, l.logins, opLogin, who, b.turn, ask, l.endLate(ctx))
-		if late, ok := errors.AsType[*unanswered](err); ok && !hasKey.Load() {
+		if late := (*unanswered)(nil); errors.As(err, &late) && !hasKey.Load() {
 			return nil, noKey(late) // Looker was not asked
 		}
 		return t, err
@@ -262,7 +262,8 @@ func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error 
 		return makeCall(ctx, l.logouts, opLogout, who, b.turn, ask, late)
 	})
 	if err != nil {
-		failed, _ := errors.AsType[*CallError](asCallError(err, opLogout, who))
+		var failed *CallError
+		errors.As(asCallError(err, opLogout, who), &failed)
 		l.events.logoutFailed(ctx, failed, wallTime(l.clock))
 		return failed
 	}

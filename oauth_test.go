@@ -159,7 +159,7 @@ func TestUsersOfOAuthActAsThemselvesForTenHours(t *testing.T) {
 				failed := fleet[0].User(nthUser(withdrawn))
 				_, err := failed.Token()
 				checkErrorSays(t, err, "invalid_grant", "withdrawn")
-				if _, ok := errors.AsType[*oauth2.RetrieveError](err); !ok {
+				if !errors.As(err, new(*oauth2.RetrieveError)) {
 					t.Errorf("the cause is gone: %v", err)
 				}
 				until(start.Add(10*time.Hour), withdrawn)

@@ -182,7 +182,7 @@ func (c *counts) logins(who Identity, took time.Duration) *loginCounts {
 
 // waited counts a caller for whom there was no usable token. err is what he got instead of one.
 func (c *counts) waited(ctx context.Context, err error) {
-	_, failed := errors.AsType[*CallError](err)
+	failed := errors.As(err, new(*CallError))
 	switch {
 	case err == nil:
 		c.waitsServed.Add(1)

@@ -88,7 +88,7 @@ func TestErrorOfUserTokenIsOneLine(t *testing.T) {
 		if strings.ContainsAny(err.Error(), "\r\n") {
 			t.Errorf("it has several lines: %q", err)
 		}
-		if got, ok := errors.AsType[*oauth2.RetrieveError](err); !ok || got != retrieve {
+		if got := (*oauth2.RetrieveError)(nil); !errors.As(err, &got) || got != retrieve {
 			t.Errorf("the cause is gone: %v", err)
 		}
 	})

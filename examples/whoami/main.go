@@ -198,13 +198,13 @@ func (l looker) noAnswer(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
 	if errors.Is(err, lookerauth.ErrInvalidIdentity) {
 		return err
 	}
-	_, login := errors.AsType[*lookerauth.CallError](err)
+	login := errors.As(err, new(*lookerauth.CallError))
 	if login && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

@@ -59,11 +59,13 @@ func TestSIGTERMLeavesNoTokenAlive(t *testing.T) {
 	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exit, _ := errors.AsType[*exec.ExitError](command.Wait())
+	var exit *exec.ExitError
+	errors.As(command.Wait(), &exit)
 	if exit == nil || exit.ExitCode() != 1 {
 		t.Errorf("ended with %v, want status 1", exit)
 	}
-	if got := printed.String(); got != "whoami: terminated signal received\n" {
+	const unnamed = "whoami: context canceled\n" // Go 1.25 does not tell which signal it was
+	if got := printed.String(); got != unnamed && got != "whoami: terminated signal received\n" {
 		t.Errorf("printed %q", got)
 	}
 	if alive := looker.Alive(); len(alive) != 0 {

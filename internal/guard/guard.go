@@ -38,11 +38,9 @@ type nobodys struct{ error }
 func ask(err error) {
 	_ = err.Error()
 	_ = errors.Is(err, nobodys{})
-	_, _ = errors.AsType[nobodys](err)
-	if late, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err); ok {
+	_ = errors.As(err, new(nobodys))
+	var late interface{ Timeout() bool }
+	if errors.As(err, &late) {
 		late.Timeout()
 	}
 }

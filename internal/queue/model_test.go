@@ -219,7 +219,7 @@ func checkPlace(t *testing.T, m *model, p *place) {
 	}
 	select {
 	case err := <-p.result:
-		_, paused := errors.AsType[*queue.PausedError](err)
+		paused := errors.As(err, new(*queue.PausedError))
 		if waits || paused != (p.want == errors.ErrUnsupported) || !paused && err != p.want {
 			t.Errorf("Take returned %v, want %v, it waits: %v", err, p.want, waits)
 		}
