@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,8 +50,11 @@ func TestKilledProcessCostsALoginOfEachLeaseItHad(t *testing.T) {
 			}
 		})
 	}
-	l.await(t, victim.name, leases)
-	victim.kill()
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
+	defer cancel()
+	if !l.await(victim.name, leases, ctx.Done(), victim.kill) {
+		t.Fatal("the victim does not get the leases")
+	}
 	callers.Wait()
 	requestAll(t, others, "user", leases)
 	if n := l.Count(lookertest.OpLoginUser, ""); n != 2*leases {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,9 @@ import (
 const (
 	processHeader = "X-Process" // its name
 	leasedHeader  = "X-Leased"  // when it began to take the login's lease, in Unix nanoseconds
-	tokenHeader   = "X-Token"   // which Looker has taken
+	userHeader    = "X-User"    // whom the request acts as
+	begunHeader   = "X-Begun"   // when it was begun, in the history
+	tokenHeader   = "X-Token"   // which came with it
 )
 
 // looker stands before the fake Looker, and keeps the history of what that sees.
@@ -35,6 +38,8 @@ type looker struct {
 	mu      sync.Mutex // guards what is below
 	logins  []event    // all of them
 	open    map[int]event
+	issued  map[string]event // by token
+	logouts []event          // granted, with one token each
 	changed chan struct{}
 }
 
@@ -44,6 +49,7 @@ func newLooker(t *testing.T, opts ...lookertest.Option) *looker {
 		Server:  lookertest.New(t, opts...),
 		history: new(history),
 		open:    map[int]event{},
+		issued:  map[string]event{},
 		changed: make(chan struct{}),
 	}
 	front := httptest.NewServer(l)
@@ -60,7 +66,23 @@ func (l *looker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPost && strings.HasPrefix(path, "/login"):
 		answered, failed = l.login(process, path, r.Header.Get(leasedHeader))
+	case r.Method == http.MethodDelete && path == "/logout":
+		answered = func(answer *http.Response) error {
+			if answer.StatusCode >= http.StatusInternalServerError {
+				return nil
+			}
+			l.mu.Lock() // it has ended now, or before
+			defer l.mu.Unlock()
+			l.logouts = append(l.logouts, event{process: process, tokens: []string{token}})
+			return nil
+		}
 	default:
+		begun, _ := strconv.ParseInt(r.Header.Get(begunHeader), 10, 64)
+		e := event{kind: serves, process: process, identity: r.Header.Get(userHeader)}
+		e.tokens = []string{token}
+		if begun > 0 { // it is part of a history
+			l.history.end(begun, e)
+		}
 		answered = func(answer *http.Response) error {
 			answer.Header.Set(tokenHeader, token)
 			return nil
@@ -100,6 +122,9 @@ func (l *looker) login(process, path, leased string) (func(*http.Response) error
 		delete(l.open, e.login)
 		ended := e
 		ended.kind, ended.tokens = ends, tokens
+		for _, t := range tokens {
+			l.issued[t] = e
+		}
 		l.history.add(ended)
 		l.change()
 	}
@@ -128,26 +153,66 @@ func (l *looker) change() {
 	l.changed = make(chan struct{})
 }
 
-// await waits until so many logins with a lease are under way by the process.
-func (l *looker) await(t *testing.T, process string, n int) {
-	t.Helper()
-	timeout := time.After(guard)
+// await waits until so many logins with a lease are under way by the process, and does f then,
+// while none of them ends. It reports whether it has, before done is closed.
+func (l *looker) await(process string, n int, done <-chan struct{}, f func()) bool {
 	for {
 		l.mu.Lock()
-		held, changed := 0, l.changed
-		for _, e := range l.open {
-			if e.process == process && !e.leased.IsZero() {
-				held++
-			}
+		if l.leases(process) >= n {
+			f()
+			l.mu.Unlock()
+			return true
 		}
+		changed := l.changed
 		l.mu.Unlock()
-		if held >= n {
-			return
-		}
 		select {
 		case <-changed:
-		case <-timeout:
-			t.Fatalf("%s has %d leases, not %d", process, held, n)
+		case <-done:
+			return false
 		}
 	}
+}
+
+// leases is how many logins with a lease the process has under way. mu is held.
+func (l *looker) leases(process string) (n int) {
+	for _, e := range l.open {
+		if e.process == process && !e.leased.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// endedSince returns the identity's tokens that the process has logged out since there were n
+// logouts.
+func (l *looker) endedSince(n int, process, identity string) (tokens []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.logouts[n:] {
+		t := e.tokens[0]
+		if e.process == process && l.issued[t].identity == identity {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
+}
+
+// issuer is the process that a token was issued to.
+func (l *looker) issuer(token string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.issued[token].process
+}
+
+// isLoggedOut reports whether somebody has logged this token out.
+func (l *looker) isLoggedOut(token string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.logouts, func(e event) bool { return e.tokens[0] == token })
+}
+
+func (l *looker) countLogouts() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.logouts)
 }

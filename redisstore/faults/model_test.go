@@ -20,7 +20,7 @@ const (
 	ends        kind = "ends"        // a login, at Looker, with a token or without
 	serves      kind = "serves"      // a process hands a token out, or has a request answered
 	invalidates kind = "invalidates" // Invalidate of a token
-	logsOut     kind = "logs out"    // Logout, which has ended tokens
+	logsOut     kind = "logs out"    // part of Logout: ends a token, or forgets what is held
 	killed      kind = "is killed"
 )
 
@@ -32,7 +32,7 @@ type event struct {
 	login    int    // the number of one that begins or ends
 	at       time.Time
 	leased   time.Time // when the login's process began to take the lease; zero if it has none
-	tokens   []string  // of Logout: those that Looker was told to end meanwhile
+	tokens   []string  // of Logout: one that Looker was told to end, or none
 }
 
 // history is what the processes have done, in the order in which it was seen.
@@ -123,9 +123,13 @@ func (s state) step(e event) (bool, state) {
 			s.lost = of(s.lost, e.process, with(s.lost[e.process], t))
 		}
 	case logsOut:
+		gone := e.tokens
+		if len(gone) == 0 {
+			gone = []string{s.held[e.process]}
+			s.held = of(s.held, e.process, "")
+		}
 		s.ended = with(s.ended, e.tokens...)
-		lost := with(s.lost[e.process], append(slices.Clip(e.tokens), s.held[e.process])...)
-		s.lost, s.held = of(s.lost, e.process, lost), of(s.held, e.process, "")
+		s.lost = of(s.lost, e.process, with(s.lost[e.process], gone...))
 	case killed:
 		s.logins = slices.DeleteFunc(slices.Clone(s.logins), func(other event) bool {
 			return other.process == e.process

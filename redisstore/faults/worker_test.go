@@ -41,11 +41,12 @@ type command struct {
 	Op     string // "token", "request", "invalidate", "logout"
 	UserID string // the service account's if it is empty
 	Token  string // to be invalidated
+	Begun  int64  // when, in the history
 }
 
 type answer struct {
 	N     int
-	Token string // that was got, or that Looker took
+	Token string // that was got, or sent with a request
 	Error string
 	Stats lookerauth.Stats
 }
@@ -110,7 +111,7 @@ func (w *worker) do(c command) (token string, err error) {
 	ctx := context.WithValue(context.Background(), claimsKey{}, mine)
 	switch c.Op {
 	case "request":
-		return w.request(lookerauth.WithIdentity(ctx, source.Identity()), c.UserID)
+		return w.request(lookerauth.WithIdentity(ctx, source.Identity()), c)
 	case "invalidate":
 		source.Invalidate(&oauth2.Token{AccessToken: c.Token})
 		return "", nil
@@ -125,27 +126,30 @@ func (w *worker) do(c command) (token string, err error) {
 }
 
 // request asks Looker who it is that asks, and returns the token that was taken.
-func (w *worker) request(ctx context.Context, userID string) (string, error) {
+func (w *worker) request(ctx context.Context, c command) (token string, err error) {
 	url := w.url + "/api/4.0/user"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
+	req.Header.Set(userHeader, c.UserID)
+	req.Header.Set(begunHeader, strconv.FormatInt(c.Begun, 10))
 	client := &http.Client{Transport: w.cache.Transport(nil)}
 	resp, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}
 	defer resp.Body.Close()
+	token = resp.Header.Get(tokenHeader)
 	var me struct{ ID string }
 	if err := json.NewDecoder(resp.Body).Decode(&me); err != nil {
-		return "", err
+		return token, err
 	}
-	if resp.StatusCode != http.StatusOK || me.ID != userID {
-		return "", fmt.Errorf("a request as user %s was answered %s as %q",
-			userID, resp.Status, me.ID)
+	if resp.StatusCode != http.StatusOK || me.ID != c.UserID {
+		return token, fmt.Errorf("a request as user %s was answered %s as %q",
+			c.UserID, resp.Status, me.ID)
 	}
-	return resp.Header.Get(tokenHeader), nil
+	return token, nil
 }
 
 // claims are the logins' ways to their leases, by the names of records, of one call. They are in
