@@ -110,8 +110,8 @@ func (l *looker) login(process, path, leased string) (func(*http.Response) error
 		e.leased = time.Unix(0, nanoseconds)
 	}
 	l.mu.Lock()
-	e.login = len(l.logins)
-	l.logins, l.open[e.login] = append(l.logins, e), e
+	e.number = len(l.logins)
+	l.logins, l.open[e.number] = append(l.logins, e), e
 	l.history.add(e)
 	l.change()
 	l.mu.Unlock()
@@ -119,7 +119,7 @@ func (l *looker) login(process, path, leased string) (func(*http.Response) error
 	end := func(tokens ...string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		delete(l.open, e.login)
+		delete(l.open, e.number)
 		ended := e
 		ended.kind, ended.tokens = ends, tokens
 		for _, t := range tokens {

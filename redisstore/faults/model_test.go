@@ -20,7 +20,9 @@ const (
 	ends        kind = "ends"        // a login, at Looker, with a token or without
 	serves      kind = "serves"      // a process hands a token out, or has a request answered
 	invalidates kind = "invalidates" // Invalidate of a token
-	logsOut     kind = "logs out"    // part of Logout: ends a token, or forgets what is held
+	logout      kind = "begins to log out"
+	logsOut     kind = "logs out" // successfully; with the tokens that Looker was told to end
+	fails       kind = "fails to log out"
 	killed      kind = "is killed"
 )
 
@@ -29,10 +31,10 @@ type event struct {
 	kind     kind
 	process  string // another name after each start
 	identity string // of all of them, if the process is killed
-	login    int    // the number of one that begins or ends
+	number   int    // of a login that begins or ends, or of a Logout
 	at       time.Time
 	leased   time.Time // when the login's process began to take the lease; zero if it has none
-	tokens   []string  // of Logout: one that Looker was told to end, or none
+	tokens   []string  // issued, served, invalidated or logged out: one, or none
 }
 
 // history is what the processes have done, in the order in which it was seen.
@@ -67,6 +69,9 @@ type state struct {
 	held   map[string]string // by process: what it has served last, if it has not lost that since
 	lost   map[string]set    // by process: what it has invalidated, or logged out
 	logins []event           // that have begun, and not ended
+
+	leaving map[string]int // by process: how many of its Logouts have begun, and not ended
+	before  map[int]set    // by Logout: what its process had, or had lost, when it began
 }
 
 type set = map[string]bool
@@ -83,13 +88,13 @@ func with(s set, more ...string) set {
 	return s
 }
 
-// of returns the map with another value of the process.
-func of[V any](m map[string]V, process string, v V) map[string]V {
+// of returns the map with another value of the key.
+func of[K comparable, V any](m map[K]V, key K, v V) map[K]V {
 	m = maps.Clone(m)
 	if m == nil {
-		m = map[string]V{}
+		m = map[K]V{}
 	}
-	m[process] = v
+	m[key] = v
 	return m
 }
 
@@ -109,7 +114,7 @@ func (s state) step(e event) (bool, state) {
 	case ends:
 		s.issued = with(s.issued, e.tokens...)
 		s.logins = slices.DeleteFunc(slices.Clone(s.logins), func(other event) bool {
-			return other.login == e.login
+			return other.number == e.number
 		})
 	case serves:
 		t := e.tokens[0]
@@ -119,17 +124,24 @@ func (s state) step(e event) (bool, state) {
 		}
 		s.held = of(s.held, e.process, t)
 	case invalidates:
-		if t := e.tokens[0]; s.held[e.process] == t { // else it is of no effect
+		if t := e.tokens[0]; s.held[e.process] == t && s.leaving[e.process] == 0 {
 			s.lost = of(s.lost, e.process, with(s.lost[e.process], t))
 		}
+	case logout: // meanwhile it may forget what it has invalidated, and find it again
+		before := with(s.lost[e.process], s.held[e.process])
+		s.before = of(s.before, e.number, before)
+		s.lost = of(s.lost, e.process, nil)
+		s.leaving = of(s.leaving, e.process, s.leaving[e.process]+1)
 	case logsOut:
-		gone := e.tokens
-		if len(gone) == 0 {
-			gone = []string{s.held[e.process]}
+		lost := with(s.lost[e.process], e.tokens...)
+		maps.Copy(lost, s.before[e.number])
+		s.ended, s.lost = with(s.ended, e.tokens...), of(s.lost, e.process, lost)
+		if lost[s.held[e.process]] {
 			s.held = of(s.held, e.process, "")
 		}
-		s.ended = with(s.ended, e.tokens...)
-		s.lost = of(s.lost, e.process, with(s.lost[e.process], gone...))
+		s.leaving = of(s.leaving, e.process, s.leaving[e.process]-1)
+	case fails:
+		s.leaving = of(s.leaving, e.process, s.leaving[e.process]-1)
 	case killed:
 		s.logins = slices.DeleteFunc(slices.Clone(s.logins), func(other event) bool {
 			return other.process == e.process
@@ -142,8 +154,9 @@ func (s state) equal(other state) bool {
 	sets := func(a, b set) bool { return maps.Equal(a, b) }
 	return maps.Equal(s.issued, other.issued) && maps.Equal(s.ended, other.ended) &&
 		maps.Equal(s.held, other.held) && maps.EqualFunc(s.lost, other.lost, sets) &&
+		maps.Equal(s.leaving, other.leaving) && maps.EqualFunc(s.before, other.before, sets) &&
 		slices.EqualFunc(s.logins, other.logins, func(a, b event) bool {
-			return a.login == b.login
+			return a.number == b.number
 		})
 }
 
@@ -153,7 +166,8 @@ func (s state) equal(other state) bool {
 //   - After Logout, its process never serves a token again that it had, or that Logout has ended.
 //     No other process gets one of these: it may only go on with what it has already, until Looker
 //     rejects that.
-//   - What a process has invalidated, it does not serve again.
+//   - What a process has invalidated, it does not serve again, unless a Logout has
+//     begun since, and not ended.
 //   - One process logs the identity in at a time. Excepted is one that could take no lease, as
 //     Redis failed, and one that takes over a lease which others have watched for its patience.
 var model = porcupine.Model{

@@ -217,22 +217,21 @@ func (p *proof) serve(process *started, c command, last string) string {
 
 // logOut may fail, as its process is killed or Redis fails. Then it promises nothing.
 func (p *proof) logOut(process *started, who string) {
-	before := p.looker.countLogouts()
-	begun := p.looker.history.begin()
-	if _, err := process.do(command{Op: "logout", UserID: who}); err != nil {
+	history, before := p.looker.history, p.looker.countLogouts()
+	e := event{kind: logout, process: process.name, identity: who, number: int(history.begin())}
+	history.add(e)
+	_, err := process.do(command{Op: "logout", UserID: who})
+	switch {
+	case err == nil:
+		p.logouts.Add(1)
+		e.kind, e.tokens = logsOut, p.looker.endedSince(before, process.name, who)
+	case errors.Is(err, errEnded), strings.Contains(err.Error(), "the Store failed"):
 		p.failedLogouts.Add(1)
-		if !errors.Is(err, errEnded) && !strings.Contains(err.Error(), "the Store failed") {
-			p.t.Error(err)
-		}
-		return
+		e.kind = fails
+	default:
+		p.t.Error(err)
 	}
-	p.logouts.Add(1)
-	e := event{kind: logsOut, process: process.name, identity: who}
-	p.looker.history.end(begun, e)
-	for _, t := range p.looker.endedSince(before, process.name, who) { // each in its own moment
-		e.tokens = []string{t}
-		p.looker.history.end(begun, e)
-	}
+	history.add(e)
 }
 
 // verdict is what is wrong with the history.
