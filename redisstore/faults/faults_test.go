@@ -31,10 +31,17 @@ const (
 
 var storeKeys = [][]byte{[]byte("a key that is made of 32 letters")}
 
-// TestMain silences the proxy. In a process that a test has started, it does what that says.
+// quiet is a logger.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// TestMain silences the proxy, and the clients of servers that are gone. In a process that a test
+// has started, it does what that says.
 func TestMain(m *testing.M) {
-	worked()
 	zerolog.SetGlobalLevel(zerolog.Disabled)
+	redis.SetLogger(quiet{})
+	worked()
 	m.Run()
 }
 
@@ -84,14 +91,16 @@ func check(t *testing.T, err error) {
 }
 
 // newFleet makes a fleet whose clients are made by newClient.
-func newFleet(t *testing.T, c *clock, newClient func() redis.UniversalClient) *fleet {
+func newFleet(
+	t *testing.T, c *clock, newClient func() redis.UniversalClient, opts ...redisstore.Option,
+) *fleet {
 	t.Helper()
 	f := &fleet{t: t, clock: c, looker: lookertest.New(t, lookertest.WithClock(c))}
 	for range processes {
 		client := newClient()
 		t.Cleanup(func() { client.Close() })
 		cfg := f.looker.Config()
-		cfg.Store, cfg.StoreKeys = redisstore.New(client), storeKeys
+		cfg.Store, cfg.StoreKeys = redisstore.New(client, opts...), storeKeys
 		cache, err := lookerauth.New(cfg)
 		check(t, err)
 		t.Cleanup(func() { _ = cache.Close(context.Background()) })
