@@ -1,6 +1,7 @@
 package lookerauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,7 +158,7 @@ func (f *fleet) logIn(
 	if err == nil {
 		f.took.Store(int64(f.clock.Now().Sub(begun)))
 	}
-	if err == nil && f.put(ctx, who, c, leased, new.token) {
+	if err == nil && f.put(ctx, who, c, leased, new.token, begun) {
 		return new, nil
 	}
 	if leased.Lease != nil { // the next process starts at once, also if this one is being closed
@@ -170,11 +171,10 @@ func (f *fleet) logIn(
 
 // endLease takes a lease out of the record, which another process may have changed otherwise.
 func (f *fleet) endLease(ctx context.Context, name string, leased entry) error {
-	id := leased.Lease.ID
 	for lost := 0; lost < maxLost && !f.records.store.resting(); lost++ {
 		without := record{Token: leased.Token}
 		now, ok, err := f.records.swap(ctx, name, leased, without, f.ttl(leased.Token))
-		if err != nil || ok || now.Lease == nil || now.Lease.ID != id {
+		if err != nil || ok || !now.has(leased.Lease) {
 			return err
 		}
 		leased = now
@@ -185,8 +185,11 @@ func (f *fleet) endLease(ctx context.Context, name string, leased entry) error {
 // put stores a new token in place of the lease, or of what has taken that one's place, unless it is
 // a good token, too. It reports whether the lease has gone. It has not if the token has ended by
 // now, if the login has found another API key, and so the token another name, or if a swap failed.
+//
+// Nobody takes a lease over before its time. If it has gone by then, the swap was sent again: the
+// first one has put the token there, and somebody has taken that out.
 func (f *fleet) put(
-	ctx context.Context, who Identity, c *claim, leased entry, t *token.Token,
+	ctx context.Context, who Identity, c *claim, leased entry, t *token.Token, begun time.Time,
 ) bool {
 	r := t.Response()
 	name, err := f.names.of(ctx, who)
@@ -202,7 +205,9 @@ func (f *fleet) put(
 		if err != nil {
 			return false
 		}
-		if ok || c.found(now) != nil {
+		isEarly := old.has(leased.Lease) && !now.has(leased.Lease) &&
+			within(f.clock.Now().Sub(begun), leased.Lease.Patience)
+		if ok || isEarly || c.found(now) != nil {
 			return name == c.name
 		}
 		old = now
@@ -222,9 +227,7 @@ func (f *fleet) ttl(r *token.Response) time.Duration {
 func (f *fleet) revoke(
 	ctx context.Context, who Identity, tokens []*token.Token, all bool,
 ) ([]*token.Token, error) {
-	stored, err := f.remove(ctx, who, func(r token.Response) bool {
-		return all || slices.ContainsFunc(tokens, isToken(r))
-	})
+	stored, err := f.remove(ctx, who, tokens, all)
 	if stored != nil && !slices.ContainsFunc(tokens, isToken(*stored)) {
 		tokens = append(slices.Clip(tokens), token.New(who.key, *stored))
 	}
@@ -247,9 +250,7 @@ func (f *fleet) release(ctx context.Context, who Identity, tokens []*token.Token
 // unshare takes the tokens out of the Store, as far as that works.
 func (f *fleet) unshare(ctx context.Context, who Identity, tokens []*token.Token) error {
 	if len(tokens) > 0 {
-		_, _ = f.remove(ctx, who, func(r token.Response) bool {
-			return slices.ContainsFunc(tokens, isToken(r))
-		})
+		_, _ = f.remove(ctx, who, tokens, false)
 	}
 	return nil
 }
@@ -258,9 +259,11 @@ func isToken(r token.Response) func(*token.Token) bool {
 	return func(t *token.Token) bool { return t.Is(r.AccessToken) }
 }
 
-// remove takes the identity's stored token out, if which says so, and returns it. A lease stays.
+// remove takes the identity's stored token out, if it is one of these, or with all, and returns it.
+// A lease stays. With all it is put there anew: a token on its way to its place, sent by who has
+// given that up, does not get there.
 func (f *fleet) remove(
-	ctx context.Context, who Identity, which func(token.Response) bool,
+	ctx context.Context, who Identity, tokens []*token.Token, all bool,
 ) (removed *token.Response, err error) {
 	name, err := f.names.inTime(ctx, who)
 	if err != nil {
@@ -270,14 +273,16 @@ func (f *fleet) remove(
 	const failed = "lookerauth: the Store failed, other processes may still use a token: %w"
 	now, err := f.records.get(ctx, name)
 	for ok, lost := false, 0; err == nil && !ok; lost++ {
-		if now.Token == nil || !which(*now.Token) {
+		t := now.Token
+		if !all && (t == nil || !slices.ContainsFunc(tokens, isToken(*t))) ||
+			t == nil && now.Lease == nil {
 			return removed, nil
 		}
 		if lost > maxLost {
 			err = errors.New("its swaps have no effect")
 			break
 		}
-		removed = now.Token
+		removed = cmp.Or(t, removed)
 		var ttl time.Duration
 		if now.Lease != nil {
 			ttl = 2 * now.Lease.Patience

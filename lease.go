@@ -35,6 +35,9 @@ type entry struct {
 	value []byte
 }
 
+// has reports whether this lease is in the record.
+func (r record) has(l *lease) bool { return l != nil && r.Lease != nil && r.Lease.ID == l.ID }
+
 // records are the sealed records of a Store.
 type records struct {
 	store  *boundedStore
