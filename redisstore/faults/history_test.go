@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// story is a history that is written down: steps that overlap share a letter of when.
+// story is a history that is written down.
 type story []told
 
 type told struct {

@@ -72,7 +72,7 @@ func (c *workerClock) After(d time.Duration) <-chan time.Time {
 	return time.After(d)
 }
 
-// worker is a process of the system that a test has started: this program again.
+// started is a process of the system that a test has started: this program again.
 type started struct {
 	name    string
 	command *exec.Cmd

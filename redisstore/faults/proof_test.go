@@ -21,13 +21,14 @@ import (
 
 var (
 	proofSteps = flag.Int("proof.steps", 240, "how much each process does in a proof")
-	proofSeed  = flag.Uint64("proof.seed", 0, "of a proof; any if 0")
+	proofSeed  = flag.Uint64("proof.seed", 0, "of what is done in a proof; any if 0")
 )
 
 // proof has processes log users in, hand tokens out, invalidate them and log users out, all at
 // random, while things go wrong. The history of that is checked against the model.
 type proof struct {
 	t       *testing.T
+	seed    uint64
 	looker  *looker
 	slots   []*slot
 	steps   atomic.Int64
@@ -62,7 +63,7 @@ func newProof(t *testing.T, pace string, broken bool) *proof {
 		seed = rand.Uint64()
 	}
 	t.Logf("-proof.seed %d", seed)
-	p := &proof{t: t, looker: newLooker(t), reached: make(chan struct{}, 1),
+	p := &proof{t: t, seed: seed, looker: newLooker(t), reached: make(chan struct{}, 1),
 		done: make(chan struct{})}
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -126,7 +127,7 @@ func (p *proof) run(nemesis func()) {
 	faults.Go(nemesis)
 	for i, s := range p.slots {
 		for j := range proofCallers {
-			random := rand.New(rand.NewPCG(uint64(i), uint64(j)))
+			random := rand.New(rand.NewPCG(p.seed, uint64(1+i*proofCallers+j)))
 			callers.Go(func() {
 				var last string
 				for range *proofSteps / proofCallers {
