@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,12 +78,14 @@ type started struct {
 	name    string
 	command *exec.Cmd
 	ended   chan struct{} // closed when it has ended
+	killed  atomic.Bool   // by the test
 
 	mu      sync.Mutex // guards what is below, and writing to in
 	in      io.Writer
 	n       int
 	waiting map[int]chan answer
 	stats   lookerauth.Stats // of the last answer
+	size    size             // the last one
 }
 
 // start starts a process. It is killed with the test, at the latest.
@@ -93,7 +96,8 @@ func start(t *testing.T, l *looker, s settings) *started {
 	text, err := json.Marshal(s)
 	check(t, err)
 	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), settingsVariable+"="+string(text))
+	command.Env = append(os.Environ(), settingsVariable+"="+string(text),
+		"GORACE=halt_on_error=1") // so that who started it sees the race
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	check(t, err)
@@ -123,6 +127,9 @@ func (p *started) read(out io.Reader) {
 		}
 		p.mu.Lock()
 		p.stats = a.Stats
+		if a.Size.Heap > 0 {
+			p.size = a.Size
+		}
 		p.waiting[a.N] <- a
 		delete(p.waiting, a.N)
 		p.mu.Unlock()
@@ -131,11 +138,12 @@ func (p *started) read(out io.Reader) {
 
 // kill ends the process at once, by SIGKILL, and waits until all of its answers are read.
 func (p *started) kill() {
+	p.killed.Store(true)
 	_ = p.command.Process.Kill() // or it has ended
 	<-p.ended
 }
 
-// do has the process do what the command says. The error is errEnded if it has ended.
+// do has the process do what the command says. The error is errEnded if the test has killed it.
 func (p *started) do(c command) (token string, err error) {
 	done := make(chan answer, 1)
 	p.mu.Lock()
@@ -146,7 +154,7 @@ func (p *started) do(c command) (token string, err error) {
 	_, err = p.in.Write(append(line, '\n'))
 	p.mu.Unlock()
 	if err != nil {
-		return "", errEnded
+		return "", p.gone()
 	}
 	select {
 	case a := <-done:
@@ -157,11 +165,21 @@ func (p *started) do(c command) (token string, err error) {
 	case a := <-done:
 		return a.result(p.name)
 	default:
-		return "", errEnded
+		return "", p.gone()
 	}
 }
 
+func (p *started) gone() error {
+	if p.killed.Load() {
+		return errEnded
+	}
+	return fmt.Errorf("%s has ended by itself", p.name)
+}
+
 func (a answer) result(process string) (string, error) {
+	if a.Login {
+		return a.Token, fmt.Errorf("%s: %w: %s", process, errLogin, a.Error)
+	}
 	if a.Error != "" {
 		return a.Token, fmt.Errorf("%s: %s", process, a.Error)
 	}

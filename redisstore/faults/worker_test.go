@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -31,6 +32,8 @@ type settings struct {
 	Redis  string
 	Clock  clockSettings
 	Broken bool // whether everybody gets every lease
+
+	MaxUsers int
 }
 
 const settingsVariable = "FAULTS_TEST_PROCESS" // only such processes have it
@@ -38,7 +41,7 @@ const settingsVariable = "FAULTS_TEST_PROCESS" // only such processes have it
 // command is a line on a process's standard input; answer one on its output.
 type command struct {
 	N      int
-	Op     string // "token", "request", "invalidate", "logout"
+	Op     string // "token", "request", "invalidate", "logout", "size"
 	UserID string // the service account's if it is empty
 	Token  string // to be invalidated
 	Begun  int64  // when, in the history
@@ -48,7 +51,15 @@ type answer struct {
 	N     int
 	Token string // that was got, or sent with a request
 	Error string
+	Login bool // whether the error is a login's
 	Stats lookerauth.Stats
+	Size  size // when that was asked for
+}
+
+// size is what a process takes.
+type size struct {
+	Heap       uint64 // bytes that are in use
+	Goroutines int
 }
 
 // runWorker is such a process. It ends with its standard input, and so with its parent.
@@ -72,7 +83,10 @@ func runWorker(text string) error {
 			token, err := w.do(c)
 			a := answer{N: c.N, Token: token, Stats: w.cache.Stats()}
 			if err != nil {
-				a.Error = err.Error()
+				a.Error, a.Login = err.Error(), errors.As(err, new(*lookerauth.CallError))
+			}
+			if c.Op == "size" {
+				a.Size = measure()
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -96,6 +110,7 @@ func newWorker(s settings) (*worker, error) {
 		Store:        store,
 		StoreKeys:    storeKeys,
 		Clock:        s.Clock.clock(),
+		MaxUsers:     s.MaxUsers,
 		Transport:    sayingWho{s.Name, store},
 	})
 	return &worker{s.Looker, cache}, err
@@ -117,12 +132,21 @@ func (w *worker) do(c command) (token string, err error) {
 		return "", nil
 	case "logout":
 		return "", source.Logout(ctx)
+	case "size":
+		return "", nil
 	}
 	t, err := source.TokenContext(ctx)
 	if err != nil {
 		return "", err
 	}
 	return t.AccessToken, nil
+}
+
+func measure() size {
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return size{memory.HeapAlloc, runtime.NumGoroutine()}
 }
 
 // request asks Looker who it is that asks, and returns the token that was taken.
@@ -249,7 +273,10 @@ func (s sayingWho) RoundTrip(req *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(req)
 }
 
-var errEnded = errors.New("the process has ended")
+var (
+	errEnded = errors.New("the process was killed")
+	errLogin = errors.New("a login failed")
+)
 
 // worked runs this program as a process, if that is what it was started for.
 func worked() {
