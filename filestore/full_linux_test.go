@@ -34,7 +34,7 @@ func withFullDisk(t *testing.T, f func(t *testing.T, disk string, fill func() (f
 			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 		}
 		out, err := command.CombinedOutput()
-		if _, ran := errors.AsType[*exec.ExitError](err); err != nil && !ran {
+		if err != nil && !errors.As(err, new(*exec.ExitError)) {
 			t.Skipf("this system allows no disk of the test's own: %v", err)
 		}
 		if err != nil || strings.Contains(string(out), "--- SKIP") {

@@ -54,7 +54,8 @@ func TestSIGTERMLeavesNoTokenThatIsNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	line, _ := bufio.NewReader(printed).ReadString('\n')
-	if !strings.Contains(line, "terminated signal received") {
+	const unnamed = "context canceled" // Go 1.25 does not tell which signal it was
+	if !strings.Contains(line, "terminated signal received") && !strings.Contains(line, unnamed) {
 		t.Errorf("printed %q", line)
 	}
 	if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != 1 {
