@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 func TestReadmeIsShort(t *testing.T) {
@@ -63,9 +64,55 @@ func TestDocsLinksLeadSomewhere(t *testing.T) {
 	})
 }
 
+var (
+	exported    = regexp.MustCompile(`(?m)^pkg (\w+), (type|func|const) (\w+)(.*)$`)
+	examples    = regexp.MustCompile(`(?s)^package (\w+)_test\n(.*)`)
+	exampleName = regexp.MustCompile(`func Example(\w+)\(`)
+)
+
+// An example shows a type if it is called after it, or names it, what returns it, or one of its
+// constants.
+func TestEveryExportedTypeIsInAnExample(t *testing.T) {
+	r := readRepository(t)
+	shown := make(map[string]bool) // "pkg.Name"
+	for path, test := range r.tests {
+		example := examples.FindStringSubmatch(test)
+		if !strings.HasPrefix(filepath.Base(path), "example_") || example == nil {
+			continue
+		}
+		pkg, code := example[1], tokens(example[2])
+		for _, name := range exampleName.FindAllStringSubmatch(example[2], -1) {
+			for part := range strings.SplitSeq(name[1], "_") {
+				shown[pkg+"."+part] = true
+			}
+		}
+		for _, use := range regexp.MustCompile(pkg+` \. (\w+)`).FindAllStringSubmatch(code, -1) {
+			shown[pkg+"."+use[1]] = true
+		}
+	}
+	lines := exported.FindAllStringSubmatch(r.exported, -1)
+	for _, line := range lines {
+		pkg, name, rest := line[1], line[3], line[4]
+		if line[2] != "type" && shown[pkg+"."+name] {
+			for _, word := range strings.FieldsFunc(rest, isNoLetter) {
+				shown[pkg+"."+word] = true
+			}
+		}
+	}
+	for _, line := range lines {
+		if name := line[1] + "." + line[3]; line[2] == "type" && !shown[name] {
+			t.Errorf("no example shows %s: %s", name, line[0])
+			shown[name] = true
+		}
+	}
+}
+
+func isNoLetter(r rune) bool { return !unicode.IsLetter(r) }
+
 // repository is the text that these tests compare, by the files' paths.
 type repository struct {
 	documents, tests map[string]string // the Markdown; the files of tests
+	exported         string            // what each api.txt has
 	whole            bool              // the modules in sub-folders are here
 }
 
@@ -87,6 +134,11 @@ func readRepository(t *testing.T) repository {
 			r.whole = true
 		}
 		texts := r.documents
+		if entry.Name() == "api.txt" {
+			text, err := os.ReadFile(path)
+			r.exported += string(text)
+			return err
+		}
 		if strings.HasSuffix(path, "_test.go") {
 			texts = r.tests
 		} else if filepath.Ext(path) != ".md" {

@@ -35,3 +35,17 @@ func Example() {
 	}
 	defer cache.Close(ctx) // leaves the tokens to the other processes
 }
+
+// Two installations that share a Redis keep apart what is theirs.
+func ExampleWithPrefix() {
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	defer client.Close()
+
+	var store *redisstore.Store = redisstore.New(client, redisstore.WithPrefix("staging:"))
+
+	cfg, err := lookerauth.ConfigFromEnv()
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg.Store = store
+}
