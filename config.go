@@ -32,8 +32,8 @@ type Config struct {
 	BaseURL string
 
 	// APIVersion is the version of the calls that log in: "4.0" if empty, which is the only one
-	// since Looker 23.18. "3.0" and "3.1" are for older installations. Tokens are good for every
-	// version.
+	// since Looker 23.18. "3.0" and "3.1" are for installations that are older than that. Tokens
+	// are good for every version.
 	APIVersion string
 
 	// ClientID and ClientSecret are the API key. The user it belongs to is the service account; to
@@ -45,9 +45,9 @@ type Config struct {
 	// picked up; with a Store also before the first look in there.
 	APIKey func(ctx context.Context) (APIKey, error)
 
-	// NonAssociative asks login_user for associative=false: Looker then attributes activity to
-	// the user acted as, not to the service account. Looker dropped the parameter from later
-	// releases of API 4.0.
+	// NonAssociative asks login_user for associative=false: Looker then attributes activity to the
+	// user acted as, not to the service account. Only Lookers before 26.8 are known to do so, as
+	// the specification of API 4.0 has not had the parameter since.
 	NonAssociative bool
 
 	// MaxUsers is how many users' tokens are kept at once; 10,000 if 0. Beyond it the least
