@@ -185,6 +185,16 @@ func TestScrubLeavesAnErrorWithoutSecretsAlone(t *testing.T) {
 	}
 }
 
+// A client id that is made up for a test, say, is no secret: errors would lose their words.
+func TestShortClientIDIsNoSecret(t *testing.T) {
+	client := newClient(nil)
+	client.LearnKey("looker", "hunter3")
+	err := errors.New("looker has hunter3")
+	if got := client.Scrub(err).Error(); got != "looker has [secret]" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestScrubbedErrorIsTheSameToErrorsIs(t *testing.T) {
 	cause := errors.New("hunter2 is the password of hunter3")
 	wrapped := fmt.Errorf("call: %w", cause)
