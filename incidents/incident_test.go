@@ -50,6 +50,7 @@ type incident struct {
 
 // play plays the incident on services of several sizes.
 func (i incident) play(t *testing.T) {
+	t.Parallel()
 	if i.users == nil {
 		i.users = []int{200, 3000}
 	}
