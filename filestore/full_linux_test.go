@@ -1,6 +1,7 @@
 package filestore_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -119,5 +120,8 @@ func onAFullDisk(t *testing.T, dir string) {
 		}
 		free()
 		swap(t, store, "name", "", "value", "value")
+		if !bytes.Equal(open(t, filepath.Join(disk, dir)).Keys()[0], store.Keys()[0]) {
+			t.Error("who opens the folder when there is room has another key")
+		}
 	})
 }

@@ -106,6 +106,14 @@ func (s *Store) readKey() ([]byte, error) {
 	return key, nil
 }
 
+// keepKey puts the key back, as the folder may have been removed, or full when this one opened it:
+// who opens it from now on has the same. Without it the values serve those who are there.
+func (s *Store) keepKey() {
+	if key, err := s.readKey(); key == nil && err == nil {
+		_ = s.folder.write(keyFile, s.key, true)
+	}
+}
+
 func newKey() []byte {
 	key := make([]byte, keySize)
 	rand.Read(key) // which never fails
@@ -142,6 +150,7 @@ func (s *Store) CompareAndSwap(
 		if len(next) == 0 {
 			return s.folder.remove(file)
 		}
+		s.keepKey()
 		s.folder.sweep()
 		return s.folder.write(file, stamp(next, time.Now(), ttl), false)
 	})

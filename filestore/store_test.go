@@ -133,6 +133,9 @@ func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
 	wantValue(t, store, "name", "")
 	swap(t, store, "name", "", "another", "another")
 	wantValue(t, store, "name", "another")
+	if !bytes.Equal(open(t, dir).Keys()[0], store.Keys()[0]) {
+		t.Error("who opens the folder that was made again has another key")
+	}
 }
 
 func TestNothingIsMadeAfterTheContextHasEnded(t *testing.T) {
