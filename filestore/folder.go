@@ -57,8 +57,8 @@ func (f *folder) prepare() error {
 	case !isOwn(info):
 		return fmt.Errorf("%s belongs to another user: give a folder of your own", f.dir)
 	case othersMay(info, 0o022):
-		return fmt.Errorf("others may write to %s, and may have: delete it, or give another folder",
-			f.dir)
+		return fmt.Errorf("others may write to %s, and may have: give another folder, or delete "+
+			"it if nothing else is in it", f.dir)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -47,14 +48,18 @@ const (
 )
 
 // Open opens the folder, and makes it if it is not there. The folder should be on a disk of this
-// machine, and where nothing is deleted by age: in [os.UserCacheDir], say.
+// machine, and where nothing is deleted by age: in [os.UserCacheDir], say. Have nothing else in it:
+// files named as the Store's own are replaced, and removed.
 //
-// It is an error if dir is a link, or if others own the folder or may write to it; on Windows that
-// is not checked, so choose a folder in your profile. Looking into folders above it is your part:
-// who may write there can put another one in its place, which is then refused.
+// It is an error if dir is empty or a link, or if others own the folder or may write to it; on
+// Windows that is not checked, so choose a folder in your profile. Looking into folders above it is
+// your part: who may write there can put another one in its place, which is then refused.
 //
 // On a full disk Open succeeds, and the operations fail: a [lookerauth.Cache] goes on without.
 func Open(dir string) (*Store, error) {
+	if dir == "" { // which would be the current one
+		return nil, errors.New("filestore: open: give a folder")
+	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("filestore: open: %w", err)

@@ -125,6 +125,16 @@ func TestRelativeFolderStaysTheSame(t *testing.T) {
 	wantValue(t, store, "name", "value")
 }
 
+func TestNoFolderIsNotTheCurrentOne(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if _, err := filestore.Open(""); err == nil {
+		t.Error("no error")
+	}
+	if files, err := os.ReadDir("."); len(files) > 0 || err != nil {
+		t.Errorf("files %v, %v", files, err)
+	}
+}
+
 func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
 	dir := newDir(t)
 	store := open(t, dir)
