@@ -178,6 +178,30 @@ func TestDeadReplacementFromTheStoreIsReplacedToo(t *testing.T) {
 	})
 }
 
+// By the clock of who takes it, such a replacement was issued after the rejection.
+func TestDeadReplacementOfAClockThatIsAheadIsReplacedToo(t *testing.T) {
+	for _, by := range []time.Duration{2 * time.Second, 5 * time.Hour} {
+		t.Run(by.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				store, ahead := newMemoryStore(), &steppedClock{}
+				ahead.step(by)
+				one := newCache(t, looker, withStore(store)).User("789")
+				other := newCache(t, looker, withStore(store), withClock(ahead)).User("789")
+				accessToken(t, one)
+				accessToken(t, other)
+				invalidate(t, other)
+				accessToken(t, other)
+				time.Sleep(time.Second)
+				looker.Revoke("789")
+				for range 5 {
+					answersAs(t, one.Client(), looker, "789")
+					time.Sleep(2 * time.Second)
+				}
+			})
+		})
+	}
+}
+
 func TestRejectedTokenIsNotTakenAgain(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker, withStore(newMemoryStore()), maxUsers(1))

@@ -40,9 +40,10 @@ func (h *history) with(t *Token, now int64) *history {
 
 // reject reports whether t, which was rejected, is to be replaced now. A token that was issued
 // after the last rejection replaced a rejected one: the first time that it is rejected itself, the
-// wait gets longer.
+// wait gets longer. One from the Store may be as dead as the one before, whatever the clock of who
+// issued it says of when that was.
 func (h *history) reject(t *Token, now int64) bool {
-	if h.rejectedAt != noRejection && t.sent >= h.rejectedAt {
+	if h.rejectedAt != noRejection && t.Taken == 0 && t.sent >= h.rejectedAt {
 		if !h.blamed {
 			h.blamed = true
 			h.wait = min(max(2*h.wait, minWait), maxWait)
