@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
 )
@@ -97,6 +99,8 @@ func TestValueThatHoldsNoTokenIsAMiss(t *testing.T) {
 			`{"token":{"access_token":"forged","sent":"` + now + `","life":-1}}`,
 			`{"token":{"access_token":"forged","sent":"` + now + `","life":86400000000001}}`,
 			`{"token":{"access_token":"forged","life":3600000000000}}`, // of the year 1
+			`{"token":{"access_token":"forged","sent":"` + now + `","life":3600000000000}}` +
+				strings.Repeat(" ", 8<<10), // longer than a value may be
 		} {
 			store.set(name, aead.Seal(nil, nil, []byte(text), []byte(name)), time.Hour)
 			cache := newCache(t, looker, withStore(store))
@@ -104,6 +108,20 @@ func TestValueThatHoldsNoTokenIsAMiss(t *testing.T) {
 				t.Errorf("%s was taken for a token", text)
 			}
 		}
+	})
+}
+
+// A Store refuses a longer value, and would be left alone for that.
+func TestTokenThatMakesAValueTooLongIsNotStored(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		fleet, source := newElsewhereFleet(t, looker, 1, store)
+		source.set(lasting(time.Second), func(t *oauth2.Token) *oauth2.Token {
+			t.AccessToken = strings.Repeat("<", 2000) // six bytes each, as JSON
+			return t
+		})
+		accessToken(t, fleet[0].User("789"))
+		store.checkSize(t, 0)
 	})
 }
 
