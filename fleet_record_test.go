@@ -216,6 +216,9 @@ func TestStoreKeepsTheKeysOfDifferentAccountsApartDuringARotation(t *testing.T) 
 			t.Errorf("asked for the key %d times, want once to look in the store, once to log in",
 				asked)
 		}
+		other := newCache(t, looker, withStore(store)) // which has the new key
+		accessToken(t, other.ServiceAccount())
+		checkStoreHits(t, other, 1)
 		old := newCache(t, looker, withStore(store), withKey("old", "key"))
 		failsWith(t, old.ServiceAccount(), lookerauth.ErrBadAPIKey)
 	})
