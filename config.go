@@ -32,8 +32,8 @@ type Config struct {
 	BaseURL string
 
 	// APIVersion is the version of the calls that log in: "4.0" if empty, which is the only one
-	// since Looker 23.18. "3.0" and "3.1" are for installations that are older than that. Tokens
-	// are good for every version.
+	// since Looker 23.18. "3.0" and "3.1" are for installations that are older than that; user ids
+	// are whole numbers there.
 	APIVersion string
 
 	// ClientID and ClientSecret are the API key. The user it belongs to is the service account; to
@@ -66,17 +66,17 @@ type Config struct {
 	// contexts of those who wait bound it.
 	LoginTimeout time.Duration
 
-	// MaxConcurrentLogins is how many calls to login and login_user are in flight at once; 16 if
-	// 0. As many calls to logout may be besides. It limits how many users can be active: a token's
-	// life times MaxConcurrentLogins, divided by how long Looker takes for a login; 115,200 with
-	// the defaults if that is half a second.
+	// MaxConcurrentLogins is how many calls of logins are in flight at once: login, login_user and
+	// its look-up, or UserToken; 16 if 0. As many calls to logout may be besides. It limits how
+	// many users can be active: a token's life times MaxConcurrentLogins, divided by how long
+	// Looker takes for a login; 115,200 with the defaults if that is half a second.
 	MaxConcurrentLogins int
 
 	// Store, if set, shares tokens with other processes, so that a fleet logs each user in once:
 	// redisstore has one for Redis and Valkey, filestore one for the processes of one machine. The
 	// processes must have the same BaseURL, APIVersion, key, NonAssociative and AfterLogin. Tokens
-	// are then logged out by [TokenSource.Logout] only, as others may use them. While it fails, a
-	// process logs in for itself.
+	// are then logged out by [TokenSource.Logout] and [Cache.LogoutAll] only, as others may use
+	// them, or if AfterLogin failed. While the Store fails, a process logs in for itself.
 	Store Store
 
 	// StoreKeys are AES-256 keys, of 32 bytes each, from a source of random numbers: the first
@@ -104,11 +104,11 @@ type Config struct {
 	// [ErrNoServiceAccount].
 	UserToken func(ctx context.Context, req UserTokenRequest) (*oauth2.Token, error)
 
-	// UserAgent is the header of the calls that log in and out, "lookerauth/" and its version if
+	// UserAgent is the header of logins, look-ups and logouts, "lookerauth/" and its version if
 	// empty. Requests through a [Transport] have their own.
 	UserAgent string
 
-	// Transport carries login, login_user and logout, and the requests of every [Transport] that
+	// Transport carries logins, look-ups and logouts, and the requests of every [Transport] that
 	// was given no base; [http.DefaultTransport] if nil. It must not follow redirects, as an
 	// [http.Client] does that is made into a RoundTripper: the API key would go along. Nor must it
 	// put a token of its own on requests, as an [oauth2.Transport] does.

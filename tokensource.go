@@ -14,8 +14,8 @@ import (
 // [oauth2.TokenSource].
 //
 // A fresh token is returned at once. So is an aging one, while a login in the background replaces
-// it. Only if there is no token, or it has expired, does a caller wait for a login, and all callers
-// wait for the same one.
+// it. Only if there is no usable token does a caller wait for a login, and all callers wait for the
+// same one.
 //
 // Get one from [Cache.As], [Cache.User] or [Cache.ServiceAccount]: the zero value is of no use. It
 // is safe for concurrent use and cheap; keep it or ask for it again. It works for as long as its
@@ -76,9 +76,9 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 // cause of that, or with an error around it that says why the login has not had its turn. A login
 // for others, or one that is on the wire, goes on; another one leaves the queue.
 //
-// The error of a login is a [*CallError], or one around [ErrInvalidIdentity] or [ErrClosed]. After
-// a failure, callers get the same error without a call for 1 to 30 seconds, or for as long as
-// Looker has asked for with a 5xx, up to 5 minutes.
+// The error of a login is a [*CallError]. Others are around [ErrNoIdentity], [ErrInvalidIdentity],
+// [ErrNoServiceAccount] or [ErrClosed]. After a failed login, callers get the same error without a
+// call for 1 to 30 seconds, or for as long as Looker has asked for with a 5xx, up to 5 minutes.
 func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	t, err := s.cache.token(ctx, s.slot)
 	if err != nil {
@@ -184,9 +184,9 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 // afterwards, which logs it in anew.
 //
 // It blocks until Looker has answered or ctx ends. An error is one around [ErrNoIdentity],
-// [ErrInvalidIdentity] or [ErrClosed], or that of the Store. If it is a [*CallError], the token may
-// live until it expires, but nobody gets it from here any more, unless it could not be taken out of
-// a Store either. To call Logout again tries that again.
+// [ErrInvalidIdentity], [ErrNoServiceAccount] or [ErrClosed], or that of the Store. If it is a
+// [*CallError], the token may live until it expires, but nobody gets it from here any more, unless
+// it could not be taken out of a Store either. To call Logout again tries that again.
 func (s *TokenSource) Logout(ctx context.Context) error {
 	if err := s.cache.validate(s.Identity()); err != nil {
 		return err

@@ -75,10 +75,9 @@ func (s *TokenSource) Client() *http.Client {
 // service when Looker grants it.
 //
 // It blocks as [TokenSource.TokenContext] and the base do. The request is not modified, its body
-// always closed. The error is the base's, or that of [TokenSource.TokenContext] (a [*CallError],
-// the context's own, one around [ErrInvalidIdentity] or [ErrClosed]), or one around [ErrNoIdentity]
-// or [ErrForeignOrigin]; nothing was sent then. Nor was it through a base that is known to
-// authorize requests; where only the response shows that, an error comes in its place.
+// always closed. The error is the base's, or one of [TokenSource.TokenContext], or one around
+// [ErrForeignOrigin]; nothing was sent in the latter two cases. Nor was it through a base that is
+// known to authorize requests; where only the response shows that, an error comes in its place.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if withToken, err := t.sender.admit(req); !withToken {
 		return t.sender.withoutToken(req, err)

@@ -46,8 +46,9 @@ func WithAddr(addr string) Option { return Option{func(o *options) { o.addr = ad
 // [Server.Config], [Server.Client] and [Server.Transport] do.
 func WithTLS() Option { return Option{func(o *options) { o.tls = true }} }
 
-// WithAPIVersions lets the [Server] serve these versions of the API: "3.0", "3.1", "4.0", as older
-// installations of Looker do. Without it, or with none, it is "4.0" alone.
+// WithAPIVersions lets the [Server] serve these versions of the API: "3.0", "3.1", "4.0", as
+// installations of Looker from before 23.18 do, which removed the others. Without it, or with none,
+// it is "4.0" alone.
 func WithAPIVersions(versions ...string) Option {
 	versions = slices.Clone(versions)
 	return Option{func(o *options) { o.versions = versions }}
