@@ -69,7 +69,7 @@ func (a *api) addType(object *types.TypeName) {
 	methods := types.NewMethodSet(types.NewPointer(t))
 	// A struct with methods on its pointer is not used as a value.
 	_, isStruct := t.Underlying().(*types.Struct)
-	if isStruct && types.Comparable(t) && values.Len() == methods.Len() {
+	if isStruct && types.Comparable(t) && exported(values) == exported(methods) {
 		a.add("type %s struct, comparable", name)
 	}
 	for i := range methods.Len() {
@@ -84,6 +84,16 @@ func (a *api) addType(object *types.TypeName) {
 		}
 		a.add("method (%s) %s%s", receiver, method.Name(), a.signature(method))
 	}
+}
+
+// exported is how many of the methods are.
+func exported(methods *types.MethodSet) (n int) {
+	for method := range methods.Methods() {
+		if method.Obj().Exported() {
+			n++
+		}
+	}
+	return n
 }
 
 // addFields adds the fields, those of embedded structs that are not exported among them.

@@ -47,6 +47,7 @@ func (b base) Reset() {}
 
 type Key struct { id string }
 func (k Key) Name() string { return k.id }
+func (k *Key) reset() {}
 
 type Store interface { Get(name string) ([]byte, error); error; seal() }
 type Number interface { ~int | ~string }
