@@ -78,6 +78,25 @@ func TestWhoLeavesTheQueueIsToldAndNotHeldDown(t *testing.T) {
 	})
 }
 
+// A caller who is called off in the queue has not run out of time, and may ask the error.
+func TestWhoIsCalledOffInTheQueueHasNotTimedOut(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := busy(t, looker)
+		for i := range 32 {
+			go func() { _, _ = cache.User(nthUser(i)).TokenContext(t.Context()) }()
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(slowLogin/2, cancel)
+		_, err := cache.User("789").TokenContext(ctx)
+		checkErrorSays(t, err, "come before this one", "context canceled")
+		var late interface{ Timeout() bool }
+		if !errors.As(err, &late) || late.Timeout() {
+			t.Errorf("%v is a time-out", err)
+		}
+	})
+}
+
 func TestNewcomerGoesBeforeRefreshes(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)

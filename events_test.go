@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -388,5 +389,60 @@ func TestEventsSayWhenTheyHappened(t *testing.T) {
 		if !at[0] || !at[5*time.Second] || len(at) != 2 {
 			t.Errorf("logged in after %v, want the service account at once, and 5 s", at)
 		}
+	})
+}
+
+func TestLinesThatHarmNobodyAreFiveMinutesApart(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log eventLog
+		cache := newCache(t, looker, withLog(&log), func(cfg *lookerauth.Config) {
+			cfg.RefreshBefore = 15 * time.Minute
+		})
+		accessToken(t, cache.ServiceAccount())
+		failing(looker, lookertest.OpLogin, answered(403))
+		for range 59 * 6 {
+			_, _ = cache.ServiceAccount().Token()
+			time.Sleep(10 * time.Second)
+		}
+		lines := log.lines("login failed")
+		if len(lines) < 2 {
+			t.Fatalf("%d lines, want at least 2", len(lines))
+		}
+		const holdDown = 40 * time.Second // and until somebody asks
+		for i, e := range lines[1:] {
+			d := e.at.Sub(lines[i].at)
+			if d < 5*time.Minute || d > 5*time.Minute+holdDown {
+				t.Errorf("another line after %v", d)
+			}
+		}
+	})
+}
+
+// Callers are told of once. What fails afterwards is replaced before anybody has to wait.
+func TestRefreshesThatFailAfterALineOfErrorHarmNobody(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log eventLog
+		cache := newCache(t, looker, withLog(&log))
+		looker.SetTokenLife(40 * time.Second)
+		failing(looker, lookertest.OpLogin, answered(503))
+		if _, err := cache.ServiceAccount().Token(); err == nil {
+			t.Fatal("a token")
+		}
+		var tries atomic.Int64
+		looker.FailFunc(func(call lookertest.Request) (f lookertest.Fault) {
+			if tries.Add(1)%2 == 0 {
+				f.Status = http.StatusServiceUnavailable
+			}
+			return f
+		})
+		time.Sleep(5 * time.Second) // held down
+		for range 240 {
+			accessToken(t, cache.ServiceAccount())
+			time.Sleep(time.Second)
+		}
+		if failed := failures(cache.Stats().ServiceAccount.RefreshFailed); failed < 4 {
+			t.Errorf("%d refreshes failed", failed)
+		}
+		log.check(t, "ERROR lookerauth: login failed", 1)
 	})
 }

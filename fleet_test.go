@@ -25,7 +25,11 @@ func TestFleetLogsEachUserInOnce(t *testing.T) {
 		checkCalls(t, looker, 1, users)
 		var hits uint64
 		for _, cache := range fleet {
-			hits += cache.Stats().StoreHits
+			stats := cache.Stats()
+			hits += stats.StoreHits
+			if stats.StoreUnopened > 0 {
+				t.Errorf("%d values did not open, where there were none", stats.StoreUnopened)
+			}
 		}
 		if want := uint64((processes - 1) * users); hits < want {
 			t.Errorf("%d tokens came from the store, want %d of users", hits, want)

@@ -216,35 +216,6 @@ func TestFailureThatHarmsNobodyIsALineInFiveMinutes(t *testing.T) {
 	})
 }
 
-// Callers are told of once. What fails afterwards is replaced before anybody has to wait.
-func TestRefreshesThatFailAfterALineOfErrorHarmNobody(t *testing.T) {
-	simulate(t, func(t *testing.T, looker *lookertest.Server) {
-		var log eventLog
-		cache := newCache(t, looker, withLog(&log))
-		looker.SetTokenLife(40 * time.Second)
-		failing(looker, lookertest.OpLogin, answered(503))
-		if _, err := cache.ServiceAccount().Token(); err == nil {
-			t.Fatal("a token")
-		}
-		var tries atomic.Int64
-		looker.FailFunc(func(call lookertest.Request) (f lookertest.Fault) {
-			if tries.Add(1)%2 == 0 {
-				f.Status = http.StatusServiceUnavailable
-			}
-			return f
-		})
-		time.Sleep(5 * time.Second) // held down
-		for range 240 {
-			accessToken(t, cache.ServiceAccount())
-			time.Sleep(time.Second)
-		}
-		if failed := failures(cache.Stats().ServiceAccount.RefreshFailed); failed < 4 {
-			t.Errorf("%d refreshes failed", failed)
-		}
-		log.check(t, "ERROR lookerauth: login failed", 1)
-	})
-}
-
 func TestRefreshThatAPausePutsOffHasNotFailed(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var log eventLog

@@ -140,6 +140,19 @@ func TestStoreIsLeftAloneAfterEveryError(t *testing.T) {
 	})
 }
 
+// Who has to wait for a turn does not look into it meanwhile.
+func TestStoreThatIsLeftAloneIsNotLookedInto(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		cache := newCache(t, looker, withStore(store), maxConcurrentLogins(1))
+		accessToken(t, cache.ServiceAccount())
+		failing(looker, lookertest.OpLoginUser, delayed(time.Second))
+		store.fail(errRefused)
+		together(4, func(i int) { accessToken(t, cache.User(nthUser(i))) })
+		checkStoreErrors(t, cache, 1)
+	})
+}
+
 func TestStoreThatCannotBeWrittenIsLoggedOnce(t *testing.T) {
 	for name, fails := range map[string]func(store *memoryStore, op string) bool{
 		"read only": func(_ *memoryStore, op string) bool { return op != "Get" },
