@@ -1,8 +1,9 @@
 module github.com/lookerauth/lookerauth
 
-// The oldest Go with testing/synctest, which the tests need and lookertest offers. Of x/oauth2 and
-// x/sync these are the newest versions that do not need a newer one. .ci/downstream tests with it.
-go 1.25.0
+// The oldest Go with a testing/synctest that works, which the tests need and lookertest offers:
+// with 1.25.0 and 1.25.1 tests hang. Of x/oauth2 and x/sync these are the newest versions that do
+// not need a newer one. .ci/downstream tests with it.
+go 1.25.2
 
 require (
 	github.com/benbjohnson/clock v1.3.5

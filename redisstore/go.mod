@@ -1,7 +1,7 @@
 module github.com/lookerauth/lookerauth/redisstore
 
 // As the root module. Newer versions of what it requires need a newer Go.
-go 1.25.0
+go 1.25.2
 
 require (
 	github.com/benbjohnson/clock v1.3.5
