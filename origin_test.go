@@ -1,6 +1,7 @@
 package lookerauth_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -160,7 +161,7 @@ func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
 	var back string
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		seen = append(seen, r.Header.Get("Authorization"))
+		seen = append(seen, fmt.Sprintf("%q", r.Header["Authorization"]))
 		mu.Unlock()
 		if back != "" {
 			http.Redirect(w, r, back, http.StatusTemporaryRedirect)
@@ -178,7 +179,7 @@ func TestRedirectElsewhereIsFollowedWithoutTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || len(seen) != 1 || seen[0] != "" {
+	if resp.StatusCode != http.StatusOK || len(seen) != 1 || seen[0] != "[]" {
 		t.Errorf("%s; elsewhere saw Authorization %q", resp.Status, seen)
 	}
 
