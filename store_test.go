@@ -148,6 +148,8 @@ func TestStoreThatIsLeftAloneIsNotLookedInto(t *testing.T) {
 		accessToken(t, cache.ServiceAccount())
 		failing(looker, lookertest.OpLoginUser, delayed(time.Second))
 		store.fail(errRefused)
+		accessToken(t, cache.User("the first to see it"))
+		synctest.Wait()
 		together(4, func(i int) { accessToken(t, cache.User(nthUser(i))) })
 		checkStoreErrors(t, cache, 1)
 	})
