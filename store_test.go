@@ -146,7 +146,7 @@ func TestStoreThatIsLeftAloneIsNotLookedInto(t *testing.T) {
 		store := newMemoryStore()
 		cache := newCache(t, looker, withStore(store), maxConcurrentLogins(1))
 		accessToken(t, cache.ServiceAccount())
-		failing(looker, lookertest.OpLoginUser, delayed(time.Second))
+		failing(looker, lookertest.OpLoginUser, delayed(100*time.Millisecond))
 		store.fail(errRefused)
 		accessToken(t, cache.User("the first to see it"))
 		synctest.Wait()
