@@ -19,7 +19,7 @@ import (
 	"github.com/lookerauth/lookerauth/redisstore/internal/redisserver"
 )
 
-var hourTime = flag.Duration("hour.time", 10*time.Second, "of real time, for TestHour")
+var hourTime = flag.Duration("hour.time", 5*time.Second, "of real time, for TestHour")
 
 const (
 	hourUsers   = 200
@@ -235,7 +235,7 @@ func TestHour(t *testing.T) {
 func (h *hour) heal() {
 	h.looker.FailFunc(nil)
 	for _, p := range h.processes {
-		for i := range hourUsers / 10 {
+		for i := range hourUsers / 100 {
 			c := command{Op: "request", UserID: fmt.Sprint("user-", i)}
 			eventually(h.t, c.UserID+" is served", func() bool {
 				_, err := p.do(c)
