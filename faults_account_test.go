@@ -41,7 +41,8 @@ type tracked struct {
 	logouts int       // of tokens that Looker accepted
 	mayEnd  bool      // whether Logout was called
 
-	strikes    int       // rejections, for whatever reason
+	strikes    int       // tokens that were rejected, for whatever reason, or may have been
+	struck     time.Time // when the last of them was issued
 	rejections int       // of tokens that Looker accepts
 	expiries   int       // rejections of tokens that Looker has let expire
 	idealSent  time.Time // when a perfect cache last needed a login, by the clock
@@ -58,9 +59,17 @@ func (i *tracked) isDead(now time.Time) bool {
 // isRevoked reports whether Looker has been told to end the last token.
 func (i *tracked) isRevoked() bool { return i.revoked.After(i.issued) }
 
+// strike counts a token that was rejected, or may have been, once.
+func (i *tracked) strike() {
+	if i.strikes == 0 || !i.struck.Equal(i.issued) {
+		i.strikes, i.struck = i.strikes+1, i.issued
+	}
+}
+
 // mayWait reports whether the last token, if Looker has ended it, may be left in service yet, as
-// the one before was rejected a short time ago: for 10 s, doubled by each further rejection unless
-// a replay has succeeded since. Events do not tell that, so all count.
+// the one before was rejected a short time ago: for 10 s, doubled by each further token that was
+// rejected, whether it was replaced for that or not, unless a replay has succeeded since. Events do
+// not tell that, so all count that may have been.
 func (i *tracked) mayWait(now, stepped time.Time) bool {
 	longest := min(10*time.Second<<min(max(i.strikes-1, 0), 6), 10*time.Minute)
 	return i.strikes > 0 && (now.Sub(i.rejected) < longest || stepped.After(i.rejected))
@@ -148,6 +157,12 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		if isEnd(message) && now.After(identity.ended) {
 			identity.ended = now
 		}
+		if message == "token rejected" {
+			identity.strikes++
+			if now.After(identity.rejected) {
+				identity.rejected = now
+			}
+		}
 		return
 	}
 	switch message {
@@ -155,8 +170,12 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		// A step while the login was under way makes the token older or younger than it is. If a
 		// token was lost at the same moment, it may have been this one.
 		isLost := !identity.held && identity.since.Equal(now)
-		if identity.isDead(now) { // the one before was served until now
+		isDead := identity.isDead(now)
+		if isDead { // the one before was served until now
 			identity.ended = now
+		}
+		if identity.strikes > 0 && (isDead || isPoller(userID)) {
+			identity.strike()
 		}
 		identity.since, identity.held = now, now.Sub(d.stepped) > faultTimeout && !isLost
 		identity.issued, identity.sent = now, d.clock.Now()
@@ -168,7 +187,7 @@ func (d *badDay) note(_ context.Context, event slog.Record) {
 		d.noteRejection(userID, identity, now)
 		identity.lose(now)
 		identity.rejected = now
-		identity.strikes++
+		identity.strike()
 	case "user evicted", "token discarded", "logged out":
 		identity.left = identity.left || event.Message != "lookerauth: logged out"
 		identity.lose(now)

@@ -203,6 +203,9 @@ func (d *badDay) checkRejected(v *visit) {
 	d.counts.rejected++
 	identity, service := d.identity(v.userID), d.identity(lookertest.ServiceAccountID)
 	dead := identity.isDead(v.end)
+	if identity.issued.After(v.end) { // it was a token before
+		dead = !identity.ended.Before(v.start)
+	}
 	if v.upload != nil && !v.upload.isRewindable {
 		if !dead && identity.ended.Before(v.start) {
 			d.t.Errorf("at %v an upload of user %s got a 401, but nothing has ended its token",
