@@ -51,6 +51,10 @@ type tracked struct {
 // lose is the end of the identity's token, or of an earlier one.
 func (i *tracked) lose(now time.Time) { i.since, i.held, i.idealSent = now, false, time.Time{} }
 
+// mayHaveFailed reports whether a login failed during the visit, or before and none has succeeded
+// since. The failure may be told later, as one of many.
+func (i *tracked) mayHaveFailed(v *visit) bool { return i.failing || !i.faulted.Before(v.start) }
+
 // isDead reports whether Looker has ended the last token.
 func (i *tracked) isDead(now time.Time) bool {
 	return i.isRevoked() || now.Sub(i.issued) >= faultLife

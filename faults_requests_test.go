@@ -214,7 +214,7 @@ func (d *badDay) checkRejected(v *visit) {
 		return
 	}
 	switch {
-	case v.left, identity.failing, service.failing:
+	case v.left, identity.mayHaveFailed(v), service.mayHaveFailed(v):
 	case dead && identity.mayWait(v.end, d.stepped):
 		d.counts.waited++
 	default:
