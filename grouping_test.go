@@ -375,6 +375,23 @@ func TestPauseIsToldWithItsLengthAndIsEverybodys(t *testing.T) {
 	})
 }
 
+func TestRefusalsWithinAPauseAreNoFurtherOnes(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log eventLog
+		cache := newCache(t, looker, withLog(&log))
+		accessToken(t, cache.ServiceAccount())
+		fault := rateLimited("240")
+		fault.Delay = time.Second
+		looker.FailNext(lookertest.OpLoginUser, fault, fault, fault)
+		together(3, func(i int) {
+			failsWith(t, cache.User(nthUser(i)), lookerauth.ErrRateLimited)
+		})
+		closeCache(t, cache)
+		log.check(t, "logins paused", 1)
+		log.check(t, "logins paused pause=4m0s count=1\n", 1)
+	})
+}
+
 // Looker, or a proxy before it, may answer anything.
 func TestCausesAreFewWhateverLookerAnswers(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {

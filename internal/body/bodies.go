@@ -108,9 +108,8 @@ func (b Bodies) Next(ctx context.Context, clock Clock) (next Sendable, ok bool) 
 	}
 	var late <-chan time.Time
 	for _, before := range b.sent.all() {
-		unused := before.whenUnused()
 		select {
-		case <-unused:
+		case <-before.unused:
 			continue
 		default:
 		}
@@ -118,7 +117,7 @@ func (b Bodies) Next(ctx context.Context, clock Clock) (next Sendable, ok bool) 
 			late = clock.After(closeTime)
 		}
 		select {
-		case <-unused:
+		case <-before.unused:
 		case <-late:
 			return Sendable{}, false
 		case <-ctx.Done():
@@ -143,7 +142,7 @@ func (t *tracker) track(body io.ReadCloser) io.ReadCloser {
 	if isEmpty(body) {
 		return body
 	}
-	s := &sent{inner: body, uses: 1}
+	s := &sent{inner: body, uses: 1, unused: make(chan struct{})}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.bodies = append(t.bodies, s)
@@ -168,14 +167,14 @@ func (t *tracker) all() []*sent {
 // sent is a body that knows whether it is in use: net/http may go on reading it when it has
 // returned the response.
 type sent struct {
-	inner io.ReadCloser
+	inner  io.ReadCloser
+	unused chan struct{} // closed once the body is, and nobody reads it
 
-	mu       sync.Mutex    // guards what is below
-	closed   bool          // nothing is read any more
-	end      error         // what a Read gets then
-	closeErr error         // what Close got, once that has returned
-	uses     int           // reads under way, and one until Close has returned
-	unused   chan struct{} // closed without uses; nil until somebody asks for it
+	mu       sync.Mutex // guards what is below
+	closed   bool       // nothing is read any more
+	end      error      // what a Read gets then
+	closeErr error      // what Close got, once that has returned
+	uses     int        // reads under way, and one until Close has returned; 0 for ever then
 }
 
 func (s *sent) Read(p []byte) (int, error) {
@@ -218,20 +217,7 @@ func (s *sent) used() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.uses--
-	if s.uses == 0 && s.unused != nil {
+	if s.uses == 0 {
 		close(s.unused)
 	}
-}
-
-// whenUnused returns a channel that is closed once the body is closed, and nobody reads it.
-func (s *sent) whenUnused() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unused == nil {
-		s.unused = make(chan struct{})
-		if s.uses == 0 {
-			close(s.unused)
-		}
-	}
-	return s.unused
 }

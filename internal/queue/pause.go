@@ -20,16 +20,14 @@ func (q *Queue) Pause(d time.Duration) time.Duration {
 	d = min(d, MaxPause)
 	now := q.lock()
 	defer q.mu.Unlock()
-	if q.unproven {
-		q.probe = nil // whose call proves nothing then
-	}
+	q.probe = nil // whose call proves nothing then
 	if d <= q.pausedFor(now) {
 		q.dispatch(now)
 		return 0
 	}
 	q.pauses.Add(1)
 	q.since, q.pause = now.Round(0), d
-	q.unproven, q.probe = true, nil
+	q.unproven = true
 	q.refuse(now)
 	q.dispatch(now)
 	return d
