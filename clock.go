@@ -3,7 +3,8 @@ package lookerauth
 import "time"
 
 // Clock is the time a [Cache] lives in. The *clock.Mock of benbjohnson/clock is one, for tests. Its
-// methods are called from several goroutines at once, and never under a lock.
+// methods are called from several goroutines at once, and never under a lock. While it stands
+// still, so does what waits: the next try of a login or logout, [Cache.Close], LoginTimeout.
 type Clock interface {
 	Now() time.Time
 	After(d time.Duration) <-chan time.Time

@@ -87,8 +87,8 @@ type Config struct {
 
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace,
 	// say. An error from it fails the login, and the token is logged out. It must not ask the
-	// Cache for the same identity, nor, for the service account, for any: that would wait for
-	// itself. With a Store it runs in the process that logs in.
+	// Cache for the same identity, nor log that out, nor, for the service account, ask for any:
+	// that would wait for itself. With a Store it runs in the process that logs in.
 	AfterLogin func(ctx context.Context, login Login) error
 
 	// UserToken, if set, is asked for users' tokens instead of login_user, which Looker (Google
@@ -99,6 +99,9 @@ type Config struct {
 	// context but Close, as a refresh token that it has used up must not be lost. Only
 	// [TokenSource.Logout] and [Cache.LogoutAll] log such a token out, as that would end the
 	// refresh token, too.
+	//
+	// It has one of MaxConcurrentLogins meanwhile, so it must not wait for a token of the same
+	// Cache, not even the service account's, whose login may wait for it.
 	//
 	// The API key is not required then. Without it, the service account and users by credential are
 	// [ErrNoServiceAccount].

@@ -2,6 +2,7 @@ package lookerauth_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -35,6 +36,22 @@ func TestLogoutOfADeadTokenSucceeds(t *testing.T) {
 			if err := service.Logout(t.Context()); err != nil {
 				t.Errorf("answer %d: %v", status, err)
 			}
+		})
+	}
+}
+
+func TestLogoutThatAProxyAnswersIsNone(t *testing.T) {
+	for _, status := range []int{200, 401, 404} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			service := newCache(t, looker).ServiceAccount()
+			accessToken(t, service)
+			looker.FailNext(lookertest.OpLogout,
+				lookertest.Fault{Status: status, Body: "<html>Blocked by policy</html>"})
+			if err := service.Logout(t.Context()); !errors.Is(err, lookerauth.ErrNotLooker) {
+				t.Errorf("answer %d: got %v", status, err)
+			}
+			logOut(t, service) // it can be tried again
+			checkAlive(t, looker, lookertest.ServiceAccountID, 0)
 		})
 	}
 }

@@ -36,9 +36,9 @@
 //	lookerauth.trigger   of logins: caller, as somebody waited for it; refresh, in the background
 //	lookerauth.outcome   of waits: served, with a token; failed, with the error of a login;
 //	                     left, as their context ended first
-//	error.type           of failed logins, by the reasons of [lookerauth.LoginFailures]: refused,
+//	error.type           of failed logins, by the reasons of lookerauth.LoginFailures: refused,
 //	                     not_found, rate_limited, unavailable, or _OTHER; of failing_since, by
-//	                     those of [lookerauth.FailureTimes]
+//	                     those of lookerauth.FailureTimes
 //
 // The file alerts.yml beside this one has Prometheus' rules for them.
 //

@@ -15,7 +15,7 @@ const (
 	OpLogin     Op = "login"      // POST /login
 	OpLoginUser Op = "login_user" // POST /login/{user_id}
 	OpLogout    Op = "logout"     // DELETE /logout
-	OpAPI       Op = "api"        // every other call
+	OpAPI       Op = "api"        // every other call, look-ups by credential, too
 )
 
 // Request is one call that a [Server] got, without its body and its secrets.

@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,39 +32,38 @@ type module struct {
 // findModules returns all modules that are published, the root first: not those in folders that Go
 // passes over.
 func findModules(repository string) (all []module, err error) {
-	err = walk(repository, func(path string, entry fs.DirEntry) error {
-		hidden := path != repository && strings.HasPrefix(entry.Name(), ".")
-		if entry.IsDir() && (hidden || entry.Name() == "testdata") {
-			return filepath.SkipDir
+	names, err := tracked(repository, "go.mod", "*/go.mod")
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(names, func(a, b string) int { return len(a) - len(b) })
+	for _, name := range names {
+		if strings.HasPrefix(name, ".") || strings.Contains(name, "testdata/") {
+			continue
 		}
-		if entry.Name() != "go.mod" {
-			return nil
-		}
+		path := filepath.Join(repository, filepath.FromSlash(name))
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		file, err := modfile.Parse(path, text, nil)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, module{filepath.Dir(path), file.Module.Mod.Path, file.Go.Version})
-		return nil
-	})
-	return all, err
+	}
+	return all, nil
 }
 
-// walk visits all but what no module has in it: Git's folder, and what npm has put here.
-func walk(dir string, visit func(path string, entry fs.DirEntry) error) error {
-	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {
-			return filepath.SkipDir
-		}
-		return visit(path, entry)
-	})
+// tracked returns the names of the files in a folder that Git has, of those that match a pattern.
+func tracked(dir string, patterns ...string) ([]string, error) {
+	list := exec.Command("git", append([]string{"ls-files", "-z", "--"}, patterns...)...)
+	list.Dir, list.Stderr = dir, os.Stderr
+	names, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("git ls-files: %w", err)
+	}
+	return strings.FieldsFunc(string(names), func(r rune) bool { return r == 0 }), nil
 }
 
 var release = regexp.MustCompile(`(?m)^## (\d+\.\d+\.\d+)`)
@@ -109,19 +110,16 @@ func (m module) pack(proxy, version string) error {
 		packed.Close())
 }
 
-// zip writes what the go command would download. It leaves out the modules within this one.
+// zip writes what the go command would download: what Git has. It leaves out the modules within
+// this one.
 func (m module) zip(w io.Writer, version string) error {
-	var files []zip.File
-	err := walk(m.dir, func(path string, entry fs.DirEntry) error {
-		if !entry.Type().IsRegular() {
-			return nil
-		}
-		name, err := filepath.Rel(m.dir, path)
-		files = append(files, file{path, filepath.ToSlash(name)})
-		return err
-	})
+	names, err := tracked(m.dir, ".")
 	if err != nil {
 		return err
+	}
+	var files []zip.File
+	for _, name := range names {
+		files = append(files, file{filepath.Join(m.dir, filepath.FromSlash(name)), name})
 	}
 	return zip.Create(w, modules.Version{Path: m.path, Version: version}, files)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,6 +62,9 @@ func (u user) use(m module, version string) error {
 	}
 	get := "get " + m.path + "@" + version
 	program, ok := programs[m.path]
+	if _, err := os.Stat(filepath.Join(m.dir, "api.txt")); !ok && err == nil {
+		return errors.New("it exports something: add a program that imports it")
+	}
 	if !ok {
 		return u.run(dir, "local", "mod init user.example/program", get)
 	}

@@ -79,6 +79,9 @@ func IsAccessToken(s string) bool {
 		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
+// isPage reports whether the answer has a body that is not Looker's, such as a proxy's page.
+func (a answer) isPage() bool { return len(a.body) > 0 && !json.Valid(a.body) }
+
 // message is the message of Looker's error, which may be null. It is not Looker's if the body is no
 // JSON object that has one.
 func (c *Client) message(body []byte) (message string, isLooker bool) {

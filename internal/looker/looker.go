@@ -112,7 +112,7 @@ func (c *Client) LookUp(
 	return parseUserID(ans)
 }
 
-// Logout ends t. That it has ended before is a success.
+// Logout ends t. That it has ended before is a success; a page of a proxy's is none.
 func (c *Client) Logout(ctx context.Context, t *token.Token) error {
 	c.Learn(t.Response())
 	ans, err := c.send(ctx, &call{
@@ -125,7 +125,9 @@ func (c *Client) Logout(ctx context.Context, t *token.Token) error {
 	}
 	switch ans.status {
 	case http.StatusOK, http.StatusNoContent, http.StatusUnauthorized, http.StatusNotFound:
-		return nil
+		if !ans.isPage() {
+			return nil
+		}
 	}
 	return c.refused(ans)
 }

@@ -273,11 +273,20 @@ func TestTokensLifeStartsWhenTheLoginIsSent(t *testing.T) {
 
 func TestLogoutOfATokenThatHasEndedIsASuccess(t *testing.T) {
 	for _, status := range []int{200, 204, 401, 404} {
-		for _, body := range []string{"", `{"message":"Not found"}`, "<html>"} {
+		for _, body := range []string{"", `"ok"`, `{"message":"Not found"}`} {
 			err := newClient(answering(status, nil, body)).Logout(t.Context(), held)
 			if err != nil {
 				t.Errorf("%d %s: got %v", status, body, err)
 			}
+		}
+	}
+}
+
+func TestPageOfAProxyIsNoLogout(t *testing.T) {
+	for _, status := range []int{200, 401, 404} {
+		err := newClient(answering(status, nil, "<html>Blocked")).Logout(t.Context(), held)
+		if e := failed(t, err); !e.NotLooker {
+			t.Errorf("%d: got %#v", status, e)
 		}
 	}
 }

@@ -173,16 +173,17 @@ func (h *hour) watch() (sizes [][]size) {
 // been there, with what it took in the last.
 func checkGrowth(t *testing.T, process string, sizes []size) {
 	t.Helper()
-	const few = hourSamples * 3 / 4 // the machine is too slow to tell
+	const fewest = hourSamples * 3 / 4 // with less, the machine is too slow to tell
 	quarter := len(sizes) / 4
 	early, late := median(sizes[quarter:2*quarter]), median(sizes[3*quarter:])
 	t.Logf("process %s: %d KiB and %d goroutines in the second quarter, %d and %d in the last, "+
 		"medians of %d samples", process, early.Heap>>10, early.Goroutines, late.Heap>>10,
 		late.Goroutines, quarter)
-	if *hourTime < 10*time.Minute || len(sizes) < few {
+	if *hourTime < 10*time.Minute || len(sizes) < fewest {
 		return
 	}
-	if late.Heap > early.Heap*5/4 || late.Goroutines > early.Goroutines*5/4 {
+	const few = 10 // goroutines that come and go with connections
+	if late.Heap > early.Heap*5/4 || late.Goroutines > early.Goroutines*5/4+few {
 		t.Error("it grows")
 	}
 }
