@@ -278,9 +278,9 @@ func (c *Cache) Health() Health {
 func (c *Cache) LogoutAll(ctx context.Context) error { return c.lifecycle.logOutAll(ctx) }
 
 // Close ends the Cache: from now on every call gets [ErrClosed]. It cancels the logins under way,
-// waits for them and for background logouts, and logs every token out, the service account's first;
-// with a Store none, as others may use them. A token whose login was cancelled on the wire may stay
-// alive at Looker until it expires, as nobody has learnt of it.
+// waits for them and for background logouts, and logs every token out, the service account's first,
+// and those that a Logout could not; with a Store none, as others may use them. A token whose login
+// was cancelled on the wire may stay alive at Looker until it expires, as nobody has learnt of it.
 //
 // It blocks until all that is done, which takes a logout's time for every
 // [Config.MaxConcurrentLogins] users: 31 s for 10,000 users, 16 at once and 50 ms for each. It

@@ -44,7 +44,8 @@ func (l *lifecycle) close(ctx context.Context) error {
 	}
 	close(l.closed)
 	users := len(left)
-	if users > 0 && left[0].Key == ServiceAccount().key {
+	isService := func(one *token.Left) bool { return one.Key == ServiceAccount().key }
+	if slices.ContainsFunc(left, isService) {
 		users--
 	}
 	l.events.closed(context.WithoutCancel(ctx), users, failed, wallTime(l.clock))

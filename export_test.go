@@ -365,7 +365,9 @@ func TestLogoutAllSaysHowManyItCouldNotLogOut(t *testing.T) {
 		if alive := looker.Alive(); len(alive) != 1 {
 			t.Errorf("alive: %v", alive)
 		}
+		looker.FailFunc(nil)
 		closeCache(t, cache)
+		checkNoneAlive(t, looker)
 		checkError(t, cache.LogoutAll(t.Context()), lookerauth.ErrClosed)
 	})
 }

@@ -66,6 +66,33 @@ func TestLogoutIsRetried(t *testing.T) {
 	})
 }
 
+func TestCloseEndsWhatALogoutHasLeft(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log eventLog
+		cache := newCache(t, looker, withLog(&log))
+		accessToken(t, cache.User("7"))
+		for _, userID := range []string{"8", "exported"} {
+			accessToken(t, cache.User(userID))
+		}
+		export(t, cache.User("exported"), 0)
+		looker.FailFunc(func(r lookertest.Request) (none lookertest.Fault) {
+			if r.Op == lookertest.OpLogout {
+				return answered(http.StatusForbidden)
+			}
+			return none
+		})
+		checkErrorSays(t, cache.LogoutAll(t.Context()), "the logout of 4 of 4 identities failed")
+		accessToken(t, cache.User("7")) // one that is kept, and a new one
+		looker.FailFunc(nil)
+		closeCache(t, cache)
+		for _, userID := range []string{lookertest.ServiceAccountID, "7", "8"} {
+			checkAlive(t, looker, userID, 0)
+		}
+		checkAlive(t, looker, "exported", 1)
+		log.check(t, "closed users=2 failed=0", 1)
+	})
+}
+
 func TestFailedLogoutIsReportedAndItsTokenNotServed(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		user := newCache(t, looker).User("789")

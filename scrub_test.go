@@ -67,7 +67,7 @@ func TestNoErrorOrLogLineTellsASecret(t *testing.T) {
 		invalidate(t, service)
 		_, err = service.Token()
 		checkTellsNone(t, err, secrets)
-		checkErrorSays(t, cache.Close(t.Context()), "the logout of 1 of 1 identities failed")
+		checkErrorSays(t, cache.Close(t.Context()), "the logout of 2 of 2 identities failed")
 
 		checkTextTellsNone(t, log.String(), secrets)
 		if !strings.Contains(log.String(), "login failed") {

@@ -14,8 +14,8 @@ func (l *LRU) Export(key Key, accessToken string, now int64) bool {
 	return true
 }
 
-// Keep has Remove return tokens of identities that have left once more, for as long as they may
-// live.
+// Keep has Remove, or Close, return tokens of identities that have left once more, for as long as
+// they may live.
 func (l *LRU) Keep(tokens []*Token, now int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -24,8 +24,9 @@ func (l *LRU) Keep(tokens []*Token, now int64) {
 	}
 }
 
-// exports are the tokens that others have, by identity: those that Looker may still accept. They
-// are guarded by the lock of the LRU. The zero value is ready for use, and holds nothing.
+// exports are the tokens that others have, and those that were kept, by identity: as far as Looker
+// may still accept them. They are guarded by the lock of the LRU. The zero value is ready for use,
+// and holds nothing.
 type exports struct {
 	alive  map[Key][]*Token
 	passed int // changes of the LRU since the dead ones were looked for
@@ -55,6 +56,22 @@ func (e *exports) take(key Key, now int64) []*Token {
 	tokens := without(e.alive[key], nil, now)
 	delete(e.alive, key)
 	return tokens
+}
+
+// takeKept takes those of an identity out that nobody else has, oldest first.
+func (e *exports) takeKept(key Key, now int64) (kept []*Token) {
+	var exported []*Token
+	for _, t := range without(e.alive[key], nil, now) {
+		if t.exported {
+			exported = append(exported, t)
+		} else {
+			kept = append(kept, t)
+		}
+	}
+	if len(kept) > 0 {
+		e.alive[key] = exported
+	}
+	return kept
 }
 
 // pass is told of each change, and forgets the dead ones after as many as there are identities: so

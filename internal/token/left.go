@@ -48,13 +48,21 @@ func (l *LRU) Remove(key Key, now int64) *Left {
 	return nil
 }
 
-// Close takes all identities out, the service account first, without their exported tokens.
+// Close takes all identities out, the service account first, without their exported tokens, but
+// with those that were kept.
 func (l *LRU) Close(now int64) []*Left {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var left []*Left
 	for _, t := range l.all() {
-		left = append(left, l.takeOut(t, Closed, now))
+		one := l.takeOut(t, Closed, now)
+		one.Tokens = append(l.exports.takeKept(one.Key, now), one.Tokens...)
+		left = append(left, one)
+	}
+	for key := range l.exports.alive {
+		if kept := l.exports.takeKept(key, now); len(kept) > 0 {
+			left = append(left, &Left{Key: key, Tokens: kept, Why: Closed})
+		}
 	}
 	return left
 }
