@@ -77,6 +77,7 @@ func Open(dir string) (*Store, error) {
 
 // Keys returns what to set [lookerauth.Config.StoreKeys] to: a random key that the first Open has
 // put into the folder. All who open the folder have the same, but for one that found the disk full.
+// They are a copy, and yours. It does not block.
 //
 // It protects values that get out of the folder without it: a copy of some files, or what is left
 // of them on a disk. Whoever has a copy of the whole folder, or your account's rights, has the

@@ -38,8 +38,8 @@ var _ lookerauth.Store = (*Store)(nil)
 // Option changes what [New] makes. The zero Option changes nothing.
 type Option struct{ apply func(*Store) }
 
-// WithPrefix makes all names in Redis start with this prefix instead of "lookerauth:". With {text}
-// in it, all of them are in one slot of a Cluster.
+// WithPrefix makes all names in Redis start with this prefix, which may be empty, instead of
+// "lookerauth:". With {text} in it, all of them are in one slot of a Cluster.
 func WithPrefix(prefix string) Option {
 	return Option{func(s *Store) { s.prefix = prefix }}
 }
