@@ -88,8 +88,8 @@ func clockAhead() incident {
 		processes: 3,
 		begins: func(s *service) {
 			clock = &wrongClock{}
+			clock.ahead.Store(int64(2 * time.Hour)) // first: a login would take as long
 			s.restart(2, func(cfg *lookerauth.Config) { cfg.Clock = clock })
-			clock.ahead.Store(int64(2 * time.Hour))
 		},
 		lasts:  10 * time.Minute,
 		ends:   func(*service) { clock.ahead.Store(0) },
