@@ -79,8 +79,15 @@ func IsAccessToken(s string) bool {
 		!strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// isPage reports whether the answer has a body that is not Looker's, such as a proxy's page.
-func (a answer) isPage() bool { return len(a.body) > 0 && !json.Valid(a.body) }
+// isOther reports whether the answer has a body that Looker's with this status cannot have: one
+// that is not JSON, such as a proxy's page, or an error that is not Looker's.
+func (c *Client) isOther(ans answer) bool {
+	if len(ans.body) == 0 {
+		return false
+	}
+	_, isError := c.message(ans.body)
+	return !json.Valid(ans.body) || ans.status >= 400 && !isError
+}
 
 // message is the message of Looker's error, which may be null. It is not Looker's if the body is no
 // JSON object that has one.

@@ -125,7 +125,7 @@ func (c *Client) Logout(ctx context.Context, t *token.Token) error {
 	}
 	switch ans.status {
 	case http.StatusOK, http.StatusNoContent, http.StatusUnauthorized, http.StatusNotFound:
-		if !ans.isPage() {
+		if !c.isOther(ans) {
 			return nil
 		}
 	}
