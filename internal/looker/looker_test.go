@@ -282,6 +282,13 @@ func TestLogoutOfATokenThatHasEndedIsASuccess(t *testing.T) {
 	}
 }
 
+func TestLogoutByAPI30IsAnsweredWithAString(t *testing.T) {
+	err := newClient(answering(http.StatusOK, nil, `"ok"`)).Logout(t.Context(), held)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPageOfAProxyIsNoLogout(t *testing.T) {
 	bodies := map[int][]string{
 		200: {"<html>Blocked"},
