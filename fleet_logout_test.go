@@ -65,6 +65,25 @@ func TestLoginUnderWayDoesNotReachTheStoreAfterLogout(t *testing.T) {
 	})
 }
 
+// Another process has lost patience with the login meanwhile, and logged in itself.
+func TestLoginUnderWayAtLogoutDoesNotEndAnothersToken(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		store := newMemoryStore()
+		one, other := newCache(t, looker, withStore(store)), newCache(t, looker, withStore(store))
+		accessToken(t, one.ServiceAccount())
+		looker.FailNext(lookertest.OpLoginUser, delayed(8*time.Second))
+		tokenInBackground(one.User("789"))
+		synctest.Wait()
+		logOut(t, one.User("789"))
+		accessToken(t, other.User("789"))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		checkAlive(t, looker, "789", 1)
+		checkLogouts(t, looker, 1) // of the late one
+		store.checkSize(t, 2)      // the service account's and the user's
+	})
+}
+
 func TestLogoutSurvivesABrokenAPIKey(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		broken := withAPIKey(func() (string, string, error) { panic("oh") })
