@@ -105,7 +105,8 @@ func invalidIdentity(who Identity) error {
 	if who.byCredential() {
 		kind = "credential"
 	}
-	return fmt.Errorf("lookerauth: %s %q: %w: %s", kind, who.name(), ErrInvalidIdentity, who.rule())
+	const format = "lookerauth: %s %.256q: %w: %s" // an id is of any length, and comes from anybody
+	return fmt.Errorf(format, kind, who.name(), ErrInvalidIdentity, who.rule())
 }
 
 // errExport is what exporting the service account's token gets.

@@ -267,7 +267,8 @@ func (f *fleet) remove(
 ) (removed *token.Response, err error) {
 	name, err := f.names.inTime(ctx, who)
 	if err != nil {
-		const unnamed = "lookerauth: no API key, by which stored tokens are named: %w"
+		const unnamed = "lookerauth: no name for the stored token, " +
+			"which other processes may still use: %w"
 		return nil, fmt.Errorf(unnamed, err)
 	}
 	const failed = "lookerauth: the Store failed, other processes may still use a token: %w"

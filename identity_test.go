@@ -114,6 +114,16 @@ func TestOnlyAnIDThatNoGatewayTakesForAnythingElseIsAUsers(t *testing.T) {
 	})
 }
 
+func TestErrorDoesNotRepeatAHugeID(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		_, err := newCache(t, looker).User(strings.Repeat("/", 1<<20)).Token()
+		checkError(t, err, lookerauth.ErrInvalidIdentity)
+		if n := len(err.Error()); n > 1000 {
+			t.Errorf("the error has %d bytes", n)
+		}
+	})
+}
+
 const letters = "abcdefghijklmnopqrstuvwxyz"
 
 func TestUsingNobodyIsAnError(t *testing.T) {
