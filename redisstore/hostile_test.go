@@ -194,6 +194,31 @@ func TestHostileHandshakeIsBounded(t *testing.T) {
 	}
 }
 
+// Which commands there are in a handshake depends on the client.
+func TestEachReplyInAHandshakeIsBounded(t *testing.T) {
+	server := newScripted(t)
+	for _, command := range []string{
+		"hello", "auth", "select", "client setname", "client setinfo", "client maint_notifications",
+	} {
+		t.Run(command, func(t *testing.T) {
+			client := redis.NewClient(&redis.Options{
+				Addr: server.addr, ReadBufferSize: 512, WriteBufferSize: 2048, MaxRetries: -1,
+				Password: "password", DB: 1, ClientName: "name",
+			})
+			defer client.Close()
+			store := redisstore.New(client)
+			answers := map[string]answer{command: hostile["endless line"]}
+			if command == "auth" {
+				answers["hello"] = hostile["error"]
+			}
+			server.answer(answers)
+			wantBounded(t, store, "Get", 128<<10)
+			server.heal()
+			wantWell(t, store)
+		})
+	}
+}
+
 // A long command is written in parts.
 func TestReplyToALongCommandIsBounded(t *testing.T) {
 	server := newScripted(t)

@@ -18,7 +18,7 @@ import (
 // has no value.
 type scripted struct {
 	addr    string
-	answers atomic.Pointer[map[string]answer] // by command
+	answers atomic.Pointer[map[string]answer] // by command, or with its first argument
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -89,7 +89,11 @@ func (s *scripted) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		a, isHostile := (*s.answers.Load())[command[0]]
+		answers := *s.answers.Load()
+		a, isHostile := answers[command[0]]
+		if !isHostile && len(command) > 1 {
+			a, isHostile = answers[command[0]+" "+command[1]]
+		}
 		if !isHostile {
 			a.bytes = []byte(usual(command))
 		}
