@@ -80,27 +80,24 @@ type boundedConn struct {
 	mu        sync.Mutex // guards what is below
 	isBounded bool       // the last command was one of those
 	replies   replies
-	err       error // has ended the connection
+	err       error // ends what is read, for good
 }
 
 // NetConn returns the connection within, for who looks for its socket.
 func (c *boundedConn) NetConn() net.Conn { return c.Conn }
 
 func (c *boundedConn) Write(p []byte) (int, error) {
-	if err := c.expect(p); err != nil {
-		return 0, err
-	}
+	c.expect(p)
 	return c.Conn.Write(p)
 }
 
 // expect prepares for the replies to what is being written.
-func (c *boundedConn) expect(p []byte) error {
+func (c *boundedConn) expect(p []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if bytes.HasPrefix(p, []byte("*")) { // else it goes on with a long command
 		c.isBounded, c.replies = haveSmallReplies(p), newReplies()
 	}
-	return c.err
 }
 
 func (c *boundedConn) Read(p []byte) (int, error) {
@@ -132,11 +129,8 @@ func (r *replies) pass(p []byte) error {
 		return errTooMuch
 	}
 	for len(p) > 0 {
-		if r.rest > 0 {
-			n := min(r.rest, len(p))
-			r.rest, p = r.rest-n, p[n:]
-			continue
-		}
+		n := min(r.rest, len(p))
+		r.rest, p = r.rest-n, p[n:]
 		line, after, isWhole := bytes.Cut(p, []byte("\n"))
 		if len(r.line)+len(line) > maxLine {
 			return errTooMuch
