@@ -52,8 +52,6 @@ func (f *folder) prepare() error {
 		return err
 	case info.Mode()&fs.ModeSymlink != 0:
 		return fmt.Errorf("%s is a link: give the folder that it leads to", f.dir)
-	case !info.IsDir():
-		return fmt.Errorf("%s is no folder: give another one", f.dir)
 	case !isOwn(info):
 		return fmt.Errorf("%s belongs to another user: give a folder of your own", f.dir)
 	case othersMay(info, 0o022):

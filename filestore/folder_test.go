@@ -187,6 +187,24 @@ func TestForeignThingIsNoValueAndIsReplaced(t *testing.T) {
 	}
 }
 
+// It may be what somebody wants to keep.
+func TestFolderWithFilesInPlaceOfAValueIsAnErrorAndStays(t *testing.T) {
+	dir := newDir(t)
+	store := open(t, dir)
+	file := filepath.Join(pathOf(dir, "name"), "file")
+	check(t, os.MkdirAll(file, 0o700))
+	wantValue(t, store, "name", "")
+	for _, next := range []string{"value", ""} {
+		now, err := store.CompareAndSwap(t.Context(), "name", nil, []byte(next), time.Hour)
+		if err == nil {
+			t.Errorf("swapped to %q", now)
+		}
+	}
+	if _, err := os.Lstat(file); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestForeignThingIsNoKeyAndIsReplaced(t *testing.T) {
 	for name, put := range foreign {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 const ownMounts = "FILESTORE_TEST_MOUNTS"
 
 // withFullDisk runs this test in such a process, and there f, with a folder on a disk with room for
-// some 16 KiB. fill fills that, and returns what makes room again.
+// some 16 KiB and 30 files. fill fills that, and returns what makes room again.
 func withFullDisk(t *testing.T, f func(t *testing.T, disk string, fill func() (free func()))) {
 	t.Helper()
 	if os.Getenv(ownMounts) == "" {
@@ -52,17 +52,26 @@ func withFullDisk(t *testing.T, f func(t *testing.T, disk string, fill func() (f
 		return
 	}
 	disk := t.TempDir()
-	if err := syscall.Mount("none", disk, "tmpfs", 0, "mode=700,size=16k"); err != nil {
+	if err := syscall.Mount("none", disk, "tmpfs", 0, "mode=700,size=16k,nr_inodes=32"); err != nil {
 		t.Skipf("this system allows no disk of the test's own: %v", err)
 	}
 	defer func() { check(t, syscall.Unmount(disk, syscall.MNT_DETACH)) }()
 	f(t, disk, func() func() {
-		file := filepath.Join(disk, "filling")
-		err := os.WriteFile(file, make([]byte, 1<<20), 0o600)
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatalf("the disk is not full: %v", err)
+		filling := filepath.Join(disk, "filling")
+		check(t, os.Mkdir(filling, 0o700))
+		fill := func(size int) (err error) {
+			for i := 0; err == nil; i++ {
+				file := filepath.Join(filling, fmt.Sprintf("%d-%d", size, i))
+				err = os.WriteFile(file, make([]byte, size), 0o600)
+			}
+			return err
 		}
-		return func() { check(t, os.Remove(file)) }
+		for _, size := range []int{1 << 20, 0} {
+			if err := fill(size); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("the disk is not full: %v", err)
+			}
+		}
+		return func() { check(t, os.RemoveAll(filling)) }
 	})
 }
 

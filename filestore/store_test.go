@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -145,6 +146,53 @@ func TestFolderThatIsRemovedIsMadeAgain(t *testing.T) {
 	wantValue(t, store, "name", "another")
 	if !bytes.Equal(open(t, dir).Keys()[0], store.Keys()[0]) {
 		t.Error("who opens the folder that was made again has another key")
+	}
+}
+
+func TestKeyOfWhoeverMadeTheFolderAgainStays(t *testing.T) {
+	dir := newDir(t)
+	first := open(t, dir)
+	check(t, os.RemoveAll(dir))
+	second := open(t, dir)
+	swap(t, first, "name", "", "value", "value")
+	if !bytes.Equal(open(t, dir).Keys()[0], second.Keys()[0]) {
+		t.Error("who opens the folder has another key than the one who made it")
+	}
+}
+
+func TestAllWhoMakeTheFolderHaveOneKey(t *testing.T) {
+	for range 20 {
+		dir := newDir(t)
+		keys := make([][]byte, 8)
+		var all sync.WaitGroup
+		for i := range keys {
+			all.Go(func() {
+				store, err := filestore.Open(dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				keys[i] = store.Keys()[0]
+			})
+		}
+		all.Wait()
+		for _, key := range keys {
+			if !bytes.Equal(key, keys[0]) {
+				t.Fatal("two have different keys")
+			}
+		}
+	}
+}
+
+func TestNameThatIsTooLongIsAnError(t *testing.T) {
+	store := open(t, newDir(t))
+	name := strings.Repeat("x", 1000)
+	if value, err := store.Get(t.Context(), name); err == nil {
+		t.Errorf("its value is %q", value)
+	}
+	now, err := store.CompareAndSwap(t.Context(), name, nil, []byte("value"), time.Hour)
+	if err == nil {
+		t.Errorf("swapped to %q", now)
 	}
 }
 
