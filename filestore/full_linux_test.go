@@ -52,7 +52,8 @@ func withFullDisk(t *testing.T, f func(t *testing.T, disk string, fill func() (f
 		return
 	}
 	disk := t.TempDir()
-	if err := syscall.Mount("none", disk, "tmpfs", 0, "mode=700,size=16k,nr_inodes=32"); err != nil {
+	const room = "mode=700,size=16k,nr_inodes=32"
+	if err := syscall.Mount("none", disk, "tmpfs", 0, room); err != nil {
 		t.Skipf("this system allows no disk of the test's own: %v", err)
 	}
 	defer func() { check(t, syscall.Unmount(disk, syscall.MNT_DETACH)) }()

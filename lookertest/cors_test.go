@@ -30,6 +30,11 @@ func TestPagesOfAllowedOriginsMayCallTheAPI(t *testing.T) {
 	if resp.StatusCode != http.StatusNoContent || len(looker.Requests()) != 0 {
 		t.Errorf("the preflight got %s, and is one of %v", resp.Status, looker.Requests())
 	}
+	ask.Del("Access-Control-Request-Method")
+	resp, _ = send(t, looker, http.MethodOptions, "/api/4.0/looks/1", ask)
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("OPTIONS that is no preflight got %s", resp.Status)
+	}
 	looker.HandleFunc("/quiet", func(http.ResponseWriter, *http.Request) {})
 	token := caller{t, looker, "/api/4.0"}.loginUser("789")
 	for _, test := range []struct {

@@ -1,6 +1,7 @@
 package lookertest_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -231,6 +232,40 @@ func TestLoginThatItsCallerLeftHasNoEffect(t *testing.T) {
 			t.Errorf("alive: %v", alive)
 		}
 	})
+}
+
+func TestLoginOfAUserThatItsCallerLeftHasNoEffect(t *testing.T) {
+	for name, fault := range map[string]lookertest.Fault{
+		"during a delay":    {Delay: time.Minute},
+		"before the answer": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, c caller) {
+				ctx, leave := context.WithCancel(t.Context())
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+					c.looker.URL+c.api+"/login/789", strings.NewReader("a body"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", c.login())
+				c.looker.FailFunc(func(lookertest.Request) lookertest.Fault {
+					if fault.Delay == 0 {
+						leave()
+						time.Sleep(time.Second)
+					}
+					return fault
+				})
+				time.AfterFunc(time.Second, leave)
+				if _, err := c.looker.Transport().RoundTrip(req); err == nil {
+					t.Error("answered")
+				}
+				time.Sleep(time.Hour - 2*time.Second)
+				if n := c.looker.Alive()["789"]; n != 0 {
+					t.Errorf("%d tokens are alive", n)
+				}
+			})
+		})
+	}
 }
 
 func TestHeaderOfAFaultIsTheAnswers(t *testing.T) {

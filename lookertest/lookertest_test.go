@@ -135,6 +135,7 @@ func TestWrongKeyIsAnsweredNotFound(t *testing.T) {
 			"client_id=new&client_secret=wrong": 404,
 			"client_id=new":                     404,
 			"":                                  404,
+			"client_id=new&client_secret=%":     400,
 		} {
 			if got, _ := c.call(http.MethodPost, "/login", "", form); got != want {
 				t.Errorf("%q: answered %d, want %d", form, got, want)
@@ -174,6 +175,9 @@ func TestTokenExpiresWhenItsLifeEnds(t *testing.T) {
 		c.want(401, http.MethodGet, "/user", token)
 		if alive := c.looker.Alive(); len(alive) != 0 {
 			t.Errorf("alive: %v", alive)
+		}
+		if n := c.looker.Revoke("789"); n != 0 {
+			t.Errorf("%d expired tokens revoked", n)
 		}
 	})
 }
@@ -250,6 +254,10 @@ func TestWorkspaceIsTheTokensOwn(t *testing.T) {
 		}
 		if session["sudo_user_id"] != lookertest.ServiceAccountID {
 			t.Errorf("acts through %v, want the service account", session["sudo_user_id"])
+		}
+		session = c.want(200, http.MethodGet, "/session", c.login())
+		if session["sudo_user_id"] != nil {
+			t.Errorf("the service account acts through %v", session["sudo_user_id"])
 		}
 		workspaces := map[string]string{one: "dev", other: "production", c.login(): "production"}
 		for token, want := range workspaces {

@@ -84,7 +84,6 @@ func asRecorded(pattern string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := r.Context().Value(callKey{}).(handledCall)
 		request := call.request.clone()
-		r = r.WithContext(r.Context()) // a copy
 		target := *r.URL
 		target.Path = request.Path
 		_, target.RawPath = cutAPI(r.URL.RawPath)

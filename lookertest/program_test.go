@@ -84,6 +84,17 @@ func TestHandlerGetsOnlyCallsWithALiveToken(t *testing.T) {
 	})
 }
 
+func TestHandlerGetsOnlyCallsOfTheAPI(t *testing.T) {
+	simulate(t, func(t *testing.T, c caller) {
+		c.looker.HandleFunc("/versions", says("handler"))
+		c.want(401, http.MethodGet, "/versions", "")
+		c.api = ""
+		if got := c.want(200, http.MethodGet, "/versions", ""); got["says"] != nil {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
 func TestLoginsAndLogoutGoBeforeAHandler(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
 		c.looker.HandleFunc("/", says("handler"))
@@ -116,14 +127,14 @@ func TestFaultGoesBeforeAHandler(t *testing.T) {
 func TestHandlerIsToldWhatRequestsAndFailFuncAre(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
 		var told, failed lookertest.Request
-		var body, target string
+		var body, target, raw string
 		c.looker.HandleFunc("/looks/{id}", func(_ http.ResponseWriter, r *http.Request) {
 			told = lookertest.Request{
 				Op: lookertest.OpAPI, UserID: lookertest.UserOf(r).ID, Method: r.Method,
 				Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone(),
 			}
 			text, _ := io.ReadAll(r.Body)
-			body, target = string(text), r.RequestURI
+			body, target, raw = string(text), r.RequestURI, r.URL.RawPath
 			r.Header.Set("Authorization", "changed")
 		})
 		c.looker.FailFunc(func(call lookertest.Request) lookertest.Fault {
@@ -141,6 +152,12 @@ func TestHandlerIsToldWhatRequestsAndFailFuncAre(t *testing.T) {
 		}
 		if want := "/looks/a%2Fb?access_token=%5Bmasked%5D&limit=5"; target != want {
 			t.Errorf("the target is %s, want %s", target, want)
+		}
+		if raw != "/looks/a%2Fb" {
+			t.Errorf("the escaped path is %q", raw)
+		}
+		if c.call(http.MethodGet, "/looks/1", token, ""); raw != "" {
+			t.Errorf("a path without escapes is %q", raw)
 		}
 	})
 }

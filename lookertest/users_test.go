@@ -118,6 +118,11 @@ func TestUserWhoIsUnknownIsNotFound(t *testing.T) {
 		} {
 			c.want(want, http.MethodGet, "/users/credential"+path, admin)
 		}
+		c.looker.SetUsers(lookertest.User{
+			ID:          lookertest.ServiceAccountID, // the first one
+			Credentials: people()[1].Credentials,
+		})
+		c.want(200, http.MethodGet, "/users/credential/saml/danger-saml", admin)
 		c.looker.SetUsers()
 		c.want(404, http.MethodGet, "/users/9", admin)
 		c.want(404, http.MethodGet, "/users/credential/embed/customer%2F42", admin)

@@ -96,6 +96,20 @@ func TestOldVersionsAreServedIfAskedFor(t *testing.T) {
 	}
 }
 
+func TestOptionsBelongToTheServer(t *testing.T) {
+	versions, origins := []string{"3.1"}, []string{"https://app.example"}
+	opts := []lookertest.Option{
+		lookertest.WithAPIVersions(versions...), lookertest.WithOrigins(origins...),
+	}
+	versions[0], origins[0] = "4.0", "https://else.example"
+	looker := lookertest.New(t, opts...)
+	header := http.Header{"Origin": {"https://app.example"}}
+	resp, _ := send(t, looker, http.MethodGet, "/api/3.1/user", header)
+	if resp.StatusCode != 401 || resp.Header.Get("Access-Control-Allow-Origin") == "" {
+		t.Errorf("answered %s %v", resp.Status, resp.Header)
+	}
+}
+
 func TestVersionThatThereIsNotIsAnError(t *testing.T) {
 	_, err := lookertest.Start(lookertest.WithAPIVersions("4.0", "v3"))
 	if err == nil || !strings.Contains(err.Error(), `"v3": give WithAPIVersions 3.0, 3.1 or 4.0`) {
