@@ -112,8 +112,10 @@ func (e *CallError) Is(target error) bool {
 	return target == context.DeadlineExceeded && e.Timeout()
 }
 
-// notFoundHoldDown is how long a user is held down who was not found, but may just be created.
-const notFoundHoldDown = 5 * time.Second
+const (
+	notFoundHoldDown = 5 * time.Second // of a user who was not found, but may just be created
+	pausedHoldDown   = time.Second     // of a refresh that has met a pause
+)
 
 // holdDown is for how long the identity is held down. If fixed is 0, that doubles with each
 // failure, as the same call may succeed without anybody changing something. It is no less than

@@ -46,7 +46,8 @@ type lifecycle struct {
 // outcome is what came of a login, or comes of one under way.
 type outcome struct {
 	turn   *queue.Turn
-	waited atomic.Bool // somebody waits for it
+	waited atomic.Bool               // somebody waits for it
+	failed atomic.Pointer[CallError] // the last try that failed; nil if none has
 
 	token   *token.Token   // may be set although the login failed: then it has to be ended
 	found   bool           // the token was there: another login had just ended
@@ -124,13 +125,19 @@ func (l *lifecycle) discards(o *outcome) bool {
 	return o.turn.Begun()
 }
 
-// left tells a caller who waited in vain how long the queue was.
+// left tells a caller who waited in vain how long the queue was, or what has failed so far.
 func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
-	place := o.turn.Place()
-	if !place.Waits {
+	if place := o.turn.Place(); place.Waits {
+		return &leftError{queued{l.issuer.op(who), who, place}, cause}
+	}
+	failed := o.failed.Load()
+	if who.isUser() && !o.turn.Begun() { // it waits for the service account
+		l.logins.mark(ServiceAccount(), func(service *outcome) { failed = service.failed.Load() })
+	}
+	if failed == nil {
 		return cause
 	}
-	return &queuedError{l.issuer.op(who), who, place, cause}
+	return &leftError{retried{failed}, cause}
 }
 
 // run gets a new token, unless another login has just ended.
@@ -142,15 +149,14 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 		o.refused = true
 		return o, err
 	}
-	now := l.clock.Now()
+	now := l.clock.Now().UnixNano()
 	want := wanted{l.tokens.Last(who.key), least}
-	if last := want.last; last != nil && last.Fresh(now.UnixNano()) &&
-		last.Lasts(want.least, now.UnixNano()) {
+	if last := want.last; last != nil && last.Fresh(now) && last.Lasts(want.least, now) {
 		o.token, o.found = last, true
 		return o, nil
 	}
 	defer o.turn.Skip() // it has a slot yet if what the Store had will do
-	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load}, want)
+	new, err := l.issuer.issue(o.ctx, who, budget{o.turn, o.waited.Load, &o.failed}, want)
 	o.token, o.stored = new.token, new.stored
 	o.ended, o.took = wallTime(l.clock), o.turn.Elapsed()
 	if err != nil {
@@ -197,9 +203,6 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 	}
 	return o, err
 }
-
-// pausedHoldDown is how long a refresh is not begun again after it has met a pause.
-const pausedHoldDown = time.Second
 
 // put keeps the token. If it is a found one that has been invalidated or taken out since, waiters
 // have to ask again; it is not ended then: whoever did that sees to it, and others may have it.

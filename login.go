@@ -253,7 +253,8 @@ func (l *login) revoke(
 func (l *login) unshare(context.Context, Identity, []*token.Token) error { return nil }
 
 func (l *login) logOut(ctx context.Context, who Identity, t *token.Token) error {
-	b := budget{l.logouts.queue.Turn(queue.Waited, 0), func() bool { return true }}
+	isWaited := func() bool { return true }
+	b := budget{l.logouts.queue.Turn(queue.Waited, 0), isWaited, new(atomic.Pointer[CallError])}
 	ask := func(ctx context.Context) (none struct{}, _ error) {
 		return none, l.client.Logout(ctx, t)
 	}

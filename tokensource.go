@@ -73,8 +73,9 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 // Looker said. It is shared, which saves an allocation: treat it as read-only.
 //
 // It blocks only while there is no such token. When ctx ends first it returns at once, with the
-// cause of that, or with an error around it that says why the login has not had its turn. A login
-// for others, or one that is on the wire, goes on; another one leaves the queue.
+// cause of that, or with an error around it that says why the login has not had its turn, or how
+// its last try failed. A login for others, or one whose turn has begun, goes on; another leaves the
+// queue.
 //
 // The error of a login is a [*CallError]. Others are around [ErrNoIdentity], [ErrInvalidIdentity],
 // [ErrNoServiceAccount] or [ErrClosed]. After a failed login, callers get the same error without a
