@@ -10,9 +10,9 @@ import (
 
 // Fault is what a call meets instead of its usual answer. The zero Fault is none.
 type Fault struct {
-	// Delay is how long the [Server] waits, by its clock, before anything else. Without a Drop, a
-	// Status or a Body it then answers as usual. If the caller gives up meanwhile, the call has no
-	// effect.
+	// Delay is how long the [Server] waits, by its clock, before anything else: forever, if that is
+	// a fake one that nobody moves. Without a Drop, a Status or a Body it then answers as usual. If
+	// the caller gives up meanwhile, the call has no effect.
 	Delay time.Duration
 
 	// Drop closes the connection without an answer.
@@ -36,8 +36,12 @@ type Fault struct {
 
 // FailNext makes the next calls of this kind meet these faults: one call each, in this order. It
 // takes the place of what FailNext said before of this kind; without faults there is none left. A
-// zero Fault lets one call pass.
+// zero Fault lets one call pass. FailNext panics if op is none of the constants.
+//
+// A login that fails so that it may succeed the next time is tried again: three times in all, if
+// somebody waits, with pauses by the clock. With a fake one see [WithClock].
 func (s *Server) FailNext(op Op, faults ...Fault) {
+	op.check()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextFaults[op] = slices.Clone(faults)

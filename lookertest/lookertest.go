@@ -44,9 +44,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -145,7 +147,10 @@ func Start(opts ...Option) (*Server, error) {
 	if s.clock == nil {
 		s.clock = clock.New()
 	}
-	server := &http.Server{Handler: s.routes(o.origins)}
+	server := &http.Server{
+		Handler:  s.routes(o.origins),
+		ErrorLog: log.New(errorLog{s.closed}, "", log.LstdFlags),
+	}
 	s.server = &httptest.Server{Listener: listener, Config: server}
 	s.serve(o.tls)
 	return s, nil
@@ -167,25 +172,41 @@ func (s *Server) serve(https bool) {
 	s.transport.TLSClientConfig = &tls.Config{RootCAs: trusted, ServerName: "example.com"}
 }
 
-// Close ends the Server, its delays and its connections. It blocks until the calls in it have
-// ended. It may be called again.
+// errorLog writes to the standard error until the Server is closed: what that cuts off is no error.
+type errorLog struct{ closed <-chan struct{} }
+
+func (l errorLog) Write(p []byte) (int, error) {
+	select {
+	case <-l.closed:
+		return len(p), nil
+	default:
+		return os.Stderr.Write(p)
+	}
+}
+
+// Close ends the Server, its delays and its connections, whoever reads an answer there. It blocks
+// until handlers and functions of the program's have returned. It may be called again.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
 	s.transport.CloseIdleConnections()
+	s.server.CloseClientConnections() // nobody may read the answers
 	s.server.Close()
 }
 
 // Config returns a [lookerauth.Config] for this Server, to be changed at will. It has the URL, the
-// API key, the clock, and the [Server.Transport].
+// newest of the API's versions, the API key, the clock, and the [Server.Transport]; and AllowHTTP,
+// if the Server listens on another interface than loopback.
 func (s *Server) Config() lookerauth.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return lookerauth.Config{
 		BaseURL:      s.URL,
+		APIVersion:   s.versions[len(s.versions)-1],
 		ClientID:     s.clientID,
 		ClientSecret: s.clientSecret,
 		Transport:    s.transport,
 		Clock:        s.clock,
+		AllowHTTP:    !isLoopback(s.server.Listener.Addr()),
 	}
 }
 

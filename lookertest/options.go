@@ -33,6 +33,10 @@ func InMemory() Option { return Option{func(o *options) { o.inMemory = true }} }
 // WithClock lets tokens live, and delays pass, by clock. [Server.Config] has it, too, so that the
 // Server and the [lookerauth.Cache] agree. A nil clock stands for the time package's, which is the
 // default.
+//
+// While a fake clock stands still, so does whoever waits by it: a login that is tried again, and a
+// [Fault]'s Delay. So move it in another goroutine than the one that waits, or take a bubble of
+// [testing/synctest] and [InMemory] instead, where time moves by itself.
 func WithClock(clock lookerauth.Clock) Option {
 	return Option{func(o *options) { o.clock = clock }}
 }
@@ -98,6 +102,11 @@ func (o options) listen() (net.Listener, dialer, error) {
 			"another address (port 0 is any free one): %w", err)
 	}
 	return listener, nil, nil
+}
+
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // reachable is the host and port of addr, with the loopback interface's host for any host.

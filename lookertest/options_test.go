@@ -3,6 +3,7 @@ package lookertest_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -41,12 +42,13 @@ func alive(client *http.Client, url string) error {
 // use logs a user in with the library.
 func use(t *testing.T, looker *lookertest.Server) {
 	t.Helper()
-	cache, err := lookerauth.New(looker.Config())
+	cfg := looker.Config()
+	cache, err := lookerauth.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cache.Close(t.Context())
-	resp, err := cache.User("789").Client().Get(looker.URL + "/api/4.0/user")
+	resp, err := cache.User("789").Client().Get(looker.URL + "/api/" + cfg.APIVersion + "/user")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +171,37 @@ func TestCloseEndsAllThatIsUnderWay(t *testing.T) {
 			}
 			looker.Close() // again
 		})
+	}
+}
+
+func TestCloseEndsACallWhoseAnswerNobodyReads(t *testing.T) {
+	for name, opts := range map[string][]lookertest.Option{
+		"loopback":       nil,
+		"TLS":            {lookertest.WithTLS()},
+		"in memory":      {lookertest.InMemory()},
+		"TLS, in memory": {lookertest.InMemory(), lookertest.WithTLS()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			looker := start(t, opts...)
+			looker.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write(make([]byte, 64<<20))
+			})
+			c := caller{t, looker, "/api/4.0"}
+			resp := c.get("/long", c.login())
+			defer resp.Body.Close()
+			looker.Close()
+			if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+				t.Error("the answer came to its end")
+			}
+		})
+	}
+}
+
+func TestConfigIsOfTheNewestVersion(t *testing.T) {
+	use(t, lookertest.New(t, lookertest.WithAPIVersions("3.1")))
+	looker := lookertest.New(t, lookertest.WithAPIVersions("3.0", "4.0", "3.1"))
+	if got := looker.Config().APIVersion; got != "4.0" {
+		t.Errorf("it is of %s", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package lookertest
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,6 +18,15 @@ const (
 	OpLogout    Op = "logout"     // DELETE /logout
 	OpAPI       Op = "api"        // every other call, look-ups by credential, too
 )
+
+// check panics if there is no such Op, as a test that counts or fails none would pass.
+func (op Op) check() {
+	switch op {
+	case OpLogin, OpLoginUser, OpLogout, OpAPI:
+	default:
+		panic(fmt.Sprintf("lookertest: there is no Op %q: use one of the constants", string(op)))
+	}
+}
 
 // Request is one call that a [Server] got, without its body and its secrets.
 type Request struct {
@@ -67,8 +77,10 @@ func (s *Server) Requests() []Request {
 
 // Count returns how many calls of this kind came for a user, those that were made to fail among
 // them. The service account is the user [ServiceAccountID]. An empty userID counts the calls of
-// every user, and those of nobody. [Request] says whom a call is for.
+// every user, and those of nobody. [Request] says whom a call is for. Count panics if op is none of
+// the constants.
 func (s *Server) Count(op Op, userID string) int {
+	op.check()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if userID != "" {

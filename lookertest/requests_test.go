@@ -192,6 +192,25 @@ func TestCountIsOfOneUserOrOfAll(t *testing.T) {
 	})
 }
 
+func TestOpThatThereIsNotPanics(t *testing.T) {
+	looker := lookertest.New(t)
+	for name, use := range map[string]func(lookertest.Op){
+		"Count":    func(op lookertest.Op) { looker.Count(op, "") },
+		"FailNext": func(op lookertest.Op) { looker.FailNext(op) },
+	} {
+		for _, op := range []lookertest.Op{"", "login_usr"} {
+			func() {
+				defer func() {
+					if text := fmt.Sprint(recover()); !strings.Contains(text, "use one of the") {
+						t.Errorf("%s of %q: %s", name, op, text)
+					}
+				}()
+				use(op)
+			}()
+		}
+	}
+}
+
 func TestSecretsAreMaskedHoweverTheirNamesAreWritten(t *testing.T) {
 	s := lookertest.New(t)
 	for _, name := range []string{"client_secret", "Client_Secret", "ACCESS_TOKEN"} {
