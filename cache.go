@@ -2,6 +2,7 @@ package lookerauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -119,6 +120,9 @@ func (c *Cache) newLogin(cfg Config, background *guard.Background) *login {
 		apiKey: func(ctx context.Context) (APIKey, error) {
 			key, err := cfg.APIKey(ctx)
 			client.LearnKey(key.ClientID, key.ClientSecret)
+			if err == nil {
+				err = errors.Join(key.faults()...)
+			}
 			return key, client.Scrub(err)
 		},
 		afterLogin: cfg.AfterLogin,
@@ -279,8 +283,9 @@ func (c *Cache) LogoutAll(ctx context.Context) error { return c.lifecycle.logOut
 
 // Close ends the Cache: from now on every call gets [ErrClosed]. It cancels the logins under way,
 // waits for them and for background logouts, and logs every token out, the service account's first,
-// and those that a Logout could not; with a Store none, as others may use them. A token whose login
-// was cancelled on the wire may stay alive at Looker until it expires, as nobody has learnt of it.
+// and those that a Logout could not. It leaves those that others may have: exported ones, those of
+// [Config.UserToken], and with a Store all. A token whose login was cancelled on the wire may stay
+// alive at Looker until it expires, as nobody has learnt of it.
 //
 // It blocks until all that is done, which takes a logout's time for every
 // [Config.MaxConcurrentLogins] users: 31 s for 10,000 users, 16 at once and 50 ms for each. It

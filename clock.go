@@ -5,6 +5,7 @@ import "time"
 // Clock is the time a [Cache] lives in. The *clock.Mock of benbjohnson/clock is one, for tests. Its
 // methods are called from several goroutines at once, and never under a lock. While it stands
 // still, so does what waits: the next try of a login or logout, [Cache.Close], LoginTimeout.
+// No method will be added.
 type Clock interface {
 	Now() time.Time
 	After(d time.Duration) <-chan time.Time

@@ -41,8 +41,8 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 
-	// APIKey, if set, is asked for the API key before each login instead, so that a rotated key is
-	// picked up; with a Store also before the first look in there.
+	// APIKey, if set, is asked for the API key before each try of a login instead, so that a
+	// rotated key is picked up; with a Store also before the first look in there.
 	APIKey func(ctx context.Context) (APIKey, error)
 
 	// NonAssociative asks login_user for associative=false: Looker then attributes activity to the
@@ -51,9 +51,10 @@ type Config struct {
 	NonAssociative bool
 
 	// MaxUsers is how many users' tokens are kept at once; 10,000 if 0. Beyond it the least
-	// recently used is evicted and logged out. It should exceed the number of users that are active
-	// within a token's life, or they push each other out: a request whose token is logged out
-	// while it is under way may then get a 401.
+	// recently used is evicted and logged out, unless others may have it: it was exported, or comes
+	// from UserToken, or there is a Store. It should exceed the number of users that are active
+	// within a token's life, or they push each other out: a request whose token is logged out while
+	// it is under way may then get a 401.
 	MaxUsers int
 
 	// RefreshBefore is how long before a token stops being usable its refresh may begin; 5 minutes
@@ -86,9 +87,10 @@ type Config struct {
 	StoreKeys [][]byte
 
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace,
-	// say. An error from it fails the login, and the token is logged out. It must not ask the
-	// Cache for the same identity, nor log that out, nor, for the service account, ask for any:
-	// that would wait for itself. With a Store it runs in the process that logs in.
+	// say. An error from it fails the login, and the token is logged out, unless it comes from
+	// UserToken. It must not ask the Cache for the same identity, nor log that out, nor, for the
+	// service account, ask for any: that would wait for itself. With a Store it runs in the process
+	// that logs in.
 	AfterLogin func(ctx context.Context, login Login) error
 
 	// UserToken, if set, is asked for users' tokens instead of login_user, which Looker (Google
@@ -127,8 +129,7 @@ type Config struct {
 	// close it, as Close waits for what is being logged. What it panics with is lost.
 	Logger *slog.Logger
 
-	// Clock is the time tokens live in; clock.New() of benbjohnson/clock, which is the time
-	// package's, if nil.
+	// Clock is the time tokens live in; the time package's if nil.
 	Clock Clock
 }
 

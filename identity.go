@@ -53,8 +53,8 @@ func UserByCredential(typ CredentialType, id string) Identity {
 // id, or "nobody". Two identities never have the same one.
 func (i Identity) String() string { return i.key.String() }
 
-// MarshalText returns what String does, for encoders and keys of JSON objects. The error is always
-// nil.
+// MarshalText returns what String does, for encoders and keys of JSON objects. Nothing reads it
+// back: to store an Identity, store the id that you made it of. The error is always nil.
 func (i Identity) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
 
 // LogValue makes log/slog write what String returns.

@@ -217,6 +217,23 @@ func TestAPIKeyIsAskedForBeforeEachLogin(t *testing.T) {
 	})
 }
 
+func TestAPIKeyIsCheckedAsThatOfAConfigIs(t *testing.T) {
+	for want, key := range map[string][2]string{
+		"ClientID is missing: create an API key":                         {"", "secret"},
+		"ClientSecret starts or ends with white space: trim it":          {"id", "secret\n"},
+		"ClientID starts or ends with white space: trim it ClientSecret": {" id", ""},
+	} {
+		simulate(t, func(t *testing.T, looker *lookertest.Server) {
+			cache := newCache(t, looker, withAPIKey(func() (string, string, error) {
+				return key[0], key[1], nil
+			}))
+			_, err := cache.ServiceAccount().Token()
+			checkErrorSays(t, err, "lookerauth: login: no API key: "+want)
+			checkCalls(t, looker, 0, 0)
+		})
+	}
+}
+
 func TestRejectedServiceAccountTokenIsReplaced(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		cache := newCache(t, looker)

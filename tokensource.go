@@ -70,7 +70,7 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 // TokenContext returns a token that is good for at least another 10 seconds (or another tenth of
 // its life, if that is less). Its Expiry is the true one, but no more than 24 hours after its
 // login; its TokenType is "token", as Looker documents the header, and Extra("token_type") is what
-// Looker said. It is shared, which saves an allocation: treat it as read-only.
+// Looker said. It is shared, which saves an allocation: copy it before you change it.
 //
 // It blocks only while there is no such token. When ctx ends first it returns at once, with the
 // cause of that, or with an error around it that says why the login has not had its turn, or how

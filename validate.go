@@ -28,11 +28,8 @@ func (cfg Config) validate() error {
 		bad("APIVersion is %q: use 4.0, 3.1 or 3.0", cfg.APIVersion)
 	}
 	if cfg.APIKey == nil && (cfg.UserToken == nil || cfg.hasKey()) {
-		if err := validateKeyPart(cfg.ClientID); err != nil {
-			bad("ClientID %w", err)
-		}
-		if err := validateKeyPart(cfg.ClientSecret); err != nil {
-			bad("ClientSecret %w", err)
+		for _, err := range (APIKey{cfg.ClientID, cfg.ClientSecret}).faults() {
+			bad("%w", err)
 		}
 	}
 	if strings.ContainsFunc(cfg.UserAgent, unicode.IsControl) {
@@ -116,6 +113,17 @@ func isLoopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+// faults says why this is no API key.
+func (k APIKey) faults() (errs []error) {
+	if err := validateKeyPart(k.ClientID); err != nil {
+		errs = append(errs, fmt.Errorf("ClientID %w", err))
+	}
+	if err := validateKeyPart(k.ClientSecret); err != nil {
+		errs = append(errs, fmt.Errorf("ClientSecret %w", err))
+	}
+	return errs
 }
 
 // validateKeyPart catches what copying a key from a file or a web page does to it.

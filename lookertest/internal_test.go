@@ -20,7 +20,7 @@ func TestOnlyThisMachineReachesAServerWithoutAnAddress(t *testing.T) {
 func TestConnectionThatCloseCutsOffIsNoError(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("this system has no pipes: ", err)
 	}
 	stderr := os.Stderr
 	defer func() { os.Stderr = stderr }()

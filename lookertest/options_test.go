@@ -184,7 +184,7 @@ func TestCloseEndsACallWhoseAnswerNobodyReads(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			looker := start(t, opts...)
 			looker.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = w.Write(make([]byte, 64<<20))
+				_, _ = w.Write(make([]byte, 16<<20))
 			})
 			c := caller{t, looker, "/api/4.0"}
 			resp := c.get("/long", c.login())

@@ -44,8 +44,8 @@ func WithPrefix(prefix string) Option {
 	return Option{func(s *Store) { s.prefix = prefix }}
 }
 
-// New makes a [Store] of the client. It makes no call and does not block. The client stays the
-// caller's: close it after the [lookerauth.Cache].
+// New makes a [Store] of the client, and panics if that is nil. It makes no call and does not
+// block. The client stays the caller's: close it after the [lookerauth.Cache].
 //
 // Whatever the client's options are, an operation returns soon after its context ends. On the wire
 // it may go on until the client's own timeouts end it: a client heeds deadlines there only with
