@@ -188,7 +188,6 @@ func (l errorLog) Write(p []byte) (int, error) {
 // until handlers and functions of the program's have returned. It may be called again.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
-	s.transport.CloseIdleConnections()
 	s.server.CloseClientConnections() // nobody may read the answers
 	s.server.Close()
 }
