@@ -31,6 +31,7 @@ var floors = []struct{ file, job string }{
 	{"validate.go", "what of a `Config` `New` cannot work with, and what to do about that"},
 	{"config.go", "what the user sets, and its defaults"},
 	{"close.go", "the end of all tokens: `Close`, after what is under way; `LogoutAll`"},
+	{"left.go", "the error of a caller who leaves a login before its end"},
 	{"lifecycle.go", "a token from login to logout: replaced, rejected, evicted, discarded"},
 	{"fleet.go", "a login shared through the Store: decorates `login.go`"},
 	{"names.go", "under which name an identity's record is in the Store"},

@@ -2,7 +2,6 @@ package lookerauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -121,7 +120,7 @@ func (c *Cache) newLogin(cfg Config, background *guard.Background) *login {
 			key, err := cfg.APIKey(ctx)
 			client.LearnKey(key.ClientID, key.ClientSecret)
 			if err == nil {
-				err = errors.Join(key.faults()...)
+				err = key.validate()
 			}
 			return key, client.Scrub(err)
 		},

@@ -21,7 +21,7 @@ import (
 type budget struct {
 	turn   *queue.Turn                // ends with the time there is
 	waited func() bool                // whether somebody waits by now
-	failed *atomic.Pointer[CallError] // the last try that failed
+	failed *atomic.Pointer[CallError] // the last try, which failed; nil unless another one follows
 }
 
 // tries is how many calls there may be. If nobody waits, the hold-down paces what follows one.
@@ -54,6 +54,7 @@ type calls struct {
 
 // try runs f until it succeeds, fails for good or because of somebody else, or the budget is spent.
 func try[T any](ctx context.Context, who Identity, b budget, f func() (T, error)) (T, error) {
+	defer b.failed.Store(nil)
 	for n := 1; ; n++ {
 		got, err := f()
 		failed := ownFailure(who, err)
@@ -62,8 +63,11 @@ func try[T any](ctx context.Context, who Identity, b budget, f func() (T, error)
 		}
 		backoff := firstBackoff << (n - 1)
 		backoff += rand.N(backoff)
+		if n >= b.tries() {
+			return got, err
+		}
 		b.failed.Store(failed)
-		if n >= b.tries() || !b.turn.Sleep(ctx, max(backoff, failed.RetryAfter)) {
+		if !b.turn.Sleep(ctx, max(backoff, failed.RetryAfter)) {
 			return got, err
 		}
 	}
@@ -120,50 +124,6 @@ func noTurn(op string, who Identity, timeout time.Duration, err error) *CallErro
 
 // errPaused is an ErrRateLimited of an earlier call: there was none now.
 var errPaused = fmt.Errorf("%w", ErrRateLimited)
-
-// leftError is what a caller gets who leaves a login of which more is known than that it goes on.
-type leftError struct {
-	login fmt.Stringer // what is known; written out only if somebody asks
-	cause error        // of the end of the caller's context
-}
-
-func (e *leftError) Error() string { return e.login.String() + ": " + e.cause.Error() }
-
-func (e *leftError) Unwrap() error { return e.cause }
-
-// Timeout reports whether the caller's time was up, as a [net.Error] does.
-func (e *leftError) Timeout() bool {
-	var cause interface{ Timeout() bool }
-	return errors.As(e.cause, &cause) && cause.Timeout()
-}
-
-// retried is a login that is tried again.
-type retried struct{ failed *CallError }
-
-func (r retried) String() string { return r.failed.Error() + " (it is being tried again)" }
-
-// queued is a login that has not had its turn.
-type queued struct {
-	op    string
-	who   Identity
-	place queue.Place
-}
-
-func (q queued) String() string {
-	call := CallError{Op: q.op, Identity: q.who}
-	var why string
-	switch n := q.place.Ahead; {
-	case q.place.Paused:
-		why = "logins are paused, as Looker asked for it"
-	case n == 1:
-		why = "1 login comes before this one: " + raiseLogins
-	default:
-		why = fmt.Sprintf("up to %d logins come before this one: %s", n, raiseLogins)
-	}
-	return call.Error() + ": " + why
-}
-
-const raiseLogins = "raise MaxConcurrentLogins if Looker can bear more at once"
 
 // meaning says what a failed call under this version of the API means to the caller.
 func meaning(op string, who Identity, version string, failed *looker.Error) *CallError {

@@ -41,8 +41,9 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 
-	// APIKey, if set, is asked for the API key before each try of a login instead, so that a
-	// rotated key is picked up; with a Store also before the first look in there.
+	// APIKey, if set, is asked for the API key before each try of the service account's login
+	// instead, so that a rotated key is picked up; with a Store also before the first look in
+	// there. A key with an empty part, or with white space around one, fails the login.
 	APIKey func(ctx context.Context) (APIKey, error)
 
 	// NonAssociative asks login_user for associative=false: Looker then attributes activity to the
@@ -51,10 +52,10 @@ type Config struct {
 	NonAssociative bool
 
 	// MaxUsers is how many users' tokens are kept at once; 10,000 if 0. Beyond it the least
-	// recently used is evicted and logged out, unless others may have it: it was exported, or comes
-	// from UserToken, or there is a Store. It should exceed the number of users that are active
-	// within a token's life, or they push each other out: a request whose token is logged out while
-	// it is under way may then get a 401.
+	// recently used is evicted and logged out, unless others may have the token: it was exported,
+	// or comes from UserToken, or there is a Store. It should exceed the number of users that are
+	// active within a token's life, or they push each other out: a request whose token is logged
+	// out while it is under way may then get a 401.
 	MaxUsers int
 
 	// RefreshBefore is how long before a token stops being usable its refresh may begin; 5 minutes

@@ -57,7 +57,7 @@ func (f *fleet) issue(
 		return issued{}, serviceError(ctx, noKey(err))
 	}
 	c := f.claim(who, name, b, w)
-	if !f.isReady(who) || !b.turn.Try() { // nobody waits for what is there
+	if !f.login.isReady(who) || !b.turn.Try() { // nobody waits for what is there
 		if t := c.look(ctx); t != nil {
 			return f.taken(who, *t, w.last), nil
 		}
@@ -93,11 +93,7 @@ func taken(last *token.Token) uint8 {
 	return last.Taken
 }
 
-// isReady reports whether a login need not wait for the service account's token.
-func (f *fleet) isReady(who Identity) bool {
-	users := f.login.users
-	return !who.isUser() || !users.needService(who) || users.held() != nil
-}
+func (f *fleet) isReady(who Identity) bool { return f.login.isReady(who) }
 
 // isServices reports whether this is a user whose token Looker issues to the service account.
 func (f *fleet) isServices(who Identity) bool { return who.isUser() && !f.isElsewhere(who) }

@@ -47,7 +47,7 @@ type lifecycle struct {
 type outcome struct {
 	turn   *queue.Turn
 	waited atomic.Bool               // somebody waits for it
-	failed atomic.Pointer[CallError] // the last try that failed; nil if none has
+	failed atomic.Pointer[CallError] // the last try, which failed; nil unless another one follows
 
 	token   *token.Token   // may be set although the login failed: then it has to be ended
 	found   bool           // the token was there: another login had just ended
@@ -123,21 +123,6 @@ func (l *lifecycle) withdraw(o *outcome) bool { return o.turn.Withdraw() }
 func (l *lifecycle) discards(o *outcome) bool {
 	o.onlyNew = true
 	return o.turn.Begun()
-}
-
-// left tells a caller who waited in vain how long the queue was, or what has failed so far.
-func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
-	if place := o.turn.Place(); place.Waits {
-		return &leftError{queued{l.issuer.op(who), who, place}, cause}
-	}
-	failed := o.failed.Load()
-	if who.isUser() && !o.turn.Begun() { // it waits for the service account
-		l.logins.mark(ServiceAccount(), func(service *outcome) { failed = service.failed.Load() })
-	}
-	if failed == nil {
-		return cause
-	}
-	return &leftError{retried{failed}, cause}
 }
 
 // run gets a new token, unless another login has just ended.

@@ -22,6 +22,9 @@ type issuer interface {
 	// op is the call that logs this identity in.
 	op(who Identity) string
 
+	// isReady reports whether a login need not wait for the service account's token.
+	isReady(who Identity) bool
+
 	// issue gets a new token. One that comes with an error has to be ended, with discard.
 	issue(ctx context.Context, who Identity, b budget, w wanted) (issued, error)
 
@@ -126,6 +129,10 @@ func (l *login) op(who Identity) string {
 		return l.users.op()
 	}
 	return opLogin
+}
+
+func (l *login) isReady(who Identity) bool {
+	return !who.isUser() || !l.users.needService(who) || l.users.held() != nil
 }
 
 // isElsewhere reports whether this is a user whose token comes from Config.UserToken.

@@ -219,9 +219,9 @@ func TestAPIKeyIsAskedForBeforeEachLogin(t *testing.T) {
 
 func TestAPIKeyIsCheckedAsThatOfAConfigIs(t *testing.T) {
 	for want, key := range map[string][2]string{
-		"ClientID is missing: create an API key":                         {"", "secret"},
-		"ClientSecret starts or ends with white space: trim it":          {"id", "secret\n"},
-		"ClientID starts or ends with white space: trim it ClientSecret": {" id", ""},
+		"ClientID is missing: create an API key":                              {"", "secret"},
+		"ClientSecret starts or ends with white space: trim it":               {"id", "secret\n"},
+		"ClientID starts or ends with white space: trim it; and ClientSecret": {" id", ""},
 	} {
 		simulate(t, func(t *testing.T, looker *lookertest.Server) {
 			cache := newCache(t, looker, withAPIKey(func() (string, string, error) {

@@ -2,15 +2,12 @@ package lookerauth_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
 )
 
@@ -167,36 +164,4 @@ func TestRetryAfterOfA503IsHeededByThatLoginAlone(t *testing.T) {
 		}
 		checkTook(t, before, 7*time.Second)
 	})
-}
-
-// The failure is of the service account's login, or of the user's own.
-func TestWhoLeavesALoginThatIsTriedAgainIsToldWhy(t *testing.T) {
-	for op, says := range map[lookertest.Op]string{
-		lookertest.OpLogin:     "login: looker answered 503 (\"Service Unavailable\"), retry",
-		lookertest.OpLoginUser: "login_user 789: looker answered 503",
-	} {
-		simulate(t, func(t *testing.T, looker *lookertest.Server) {
-			busy := answered(503)
-			busy.Header = http.Header{"Retry-After": {"7"}}
-			failNext(looker, 2, op, busy)
-			user := newCache(t, looker).User("789")
-			var all sync.WaitGroup
-			for _, patience := range []time.Duration{time.Second, 8 * time.Second} {
-				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), patience)
-					defer cancel()
-					before := time.Now()
-					_, err := user.TokenContext(ctx)
-					checkTook(t, before, patience)
-					checkError(t, err, context.DeadlineExceeded)
-					checkErrorSays(t, err, says, "(it is being tried again): context deadline")
-					if failed := (*lookerauth.CallError)(nil); errors.As(err, &failed) {
-						t.Errorf("%v is the login's error, which goes on", err)
-					}
-				})
-			}
-			accessToken(t, user)
-			all.Wait()
-		})
-	}
 }

@@ -233,7 +233,8 @@ func (g *group[K, V]) discard(key K) (done func(), err error) {
 	return done, nil
 }
 
-// mark has f change what key's call under way has begun with, before its result comes to rest.
+// mark has f look at what key's call under way has begun with, or change it, before its result
+// comes to rest.
 func (g *group[K, V]) mark(key K, f func(V)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -74,8 +74,8 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 //
 // It blocks only while there is no such token. When ctx ends first it returns at once, with the
 // cause of that, or with an error around it that says why the login has not had its turn, or how
-// its last try failed. A login for others, or one whose turn has begun, goes on; another leaves the
-// queue.
+// its last try failed: that is no [*CallError], as the login goes on, be it for others or because
+// its turn has begun. Another one leaves the queue.
 //
 // The error of a login is a [*CallError]. Others are around [ErrNoIdentity], [ErrInvalidIdentity],
 // [ErrNoServiceAccount] or [ErrClosed]. After a failed login, callers get the same error without a

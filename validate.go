@@ -28,7 +28,7 @@ func (cfg Config) validate() error {
 		bad("APIVersion is %q: use 4.0, 3.1 or 3.0", cfg.APIVersion)
 	}
 	if cfg.APIKey == nil && (cfg.UserToken == nil || cfg.hasKey()) {
-		for _, err := range (APIKey{cfg.ClientID, cfg.ClientSecret}).faults() {
+		if err := (APIKey{cfg.ClientID, cfg.ClientSecret}).validate(); err != nil {
 			bad("%w", err)
 		}
 	}
@@ -115,15 +115,18 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
-// faults says why this is no API key.
-func (k APIKey) faults() (errs []error) {
-	if err := validateKeyPart(k.ClientID); err != nil {
-		errs = append(errs, fmt.Errorf("ClientID %w", err))
+// validate says why this is no API key.
+func (k APIKey) validate() error {
+	id, secret := validateKeyPart(k.ClientID), validateKeyPart(k.ClientSecret)
+	switch {
+	case id != nil && secret != nil:
+		return fmt.Errorf("ClientID %w; and ClientSecret %w", id, secret)
+	case id != nil:
+		return fmt.Errorf("ClientID %w", id)
+	case secret != nil:
+		return fmt.Errorf("ClientSecret %w", secret)
 	}
-	if err := validateKeyPart(k.ClientSecret); err != nil {
-		errs = append(errs, fmt.Errorf("ClientSecret %w", err))
-	}
-	return errs
+	return nil
 }
 
 // validateKeyPart catches what copying a key from a file or a web page does to it.

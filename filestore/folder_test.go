@@ -139,7 +139,9 @@ var foreign = map[string]func(t *testing.T, path string){
 	},
 	"socket": func(t *testing.T, path string) {
 		check(t, os.Remove(path))
-		check(t, syscall.Mknod(path, syscall.S_IFSOCK|0o600, 0))
+		if err := syscall.Mknod(path, syscall.S_IFSOCK|0o600, 0); err != nil {
+			t.Skipf("no socket can be made: %v", err)
+		}
 	},
 	"folder": func(t *testing.T, path string) {
 		check(t, os.Remove(path))

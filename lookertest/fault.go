@@ -38,8 +38,8 @@ type Fault struct {
 // takes the place of what FailNext said before of this kind; without faults there is none left. A
 // zero Fault lets one call pass. FailNext panics if op is none of the constants.
 //
-// A login that fails so that it may succeed the next time is tried again: three times in all, if
-// somebody waits, with pauses by the clock. With a fake one see [WithClock].
+// The library tries a login again that gets no answer, a 429 or a 5xx: three tries in all if a
+// caller waits, with pauses by the clock. With a fake one see [WithClock].
 func (s *Server) FailNext(op Op, faults ...Fault) {
 	op.check()
 	s.mu.Lock()

@@ -48,7 +48,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -172,7 +171,7 @@ func (s *Server) serve(https bool) {
 	s.transport.TLSClientConfig = &tls.Config{RootCAs: trusted, ServerName: "example.com"}
 }
 
-// errorLog writes to the standard error until the Server is closed: what that cuts off is no error.
+// errorLog logs with package log until the Server is closed: what that cuts off is no error.
 type errorLog struct{ closed <-chan struct{} }
 
 func (l errorLog) Write(p []byte) (int, error) {
@@ -180,21 +179,22 @@ func (l errorLog) Write(p []byte) (int, error) {
 	case <-l.closed:
 		return len(p), nil
 	default:
-		return os.Stderr.Write(p)
+		return log.Writer().Write(p)
 	}
 }
 
-// Close ends the Server, its delays and its connections, whoever reads an answer there. It blocks
+// Close ends the Server, its delays and its connections, even in the middle of an answer. It blocks
 // until handlers and functions of the program's have returned. It may be called again.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
+	s.server.Listener.Close()         // from now on nobody comes
 	s.server.CloseClientConnections() // nobody may read the answers
 	s.server.Close()
 }
 
 // Config returns a [lookerauth.Config] for this Server, to be changed at will. It has the URL, the
 // newest of the API's versions, the API key, the clock, and the [Server.Transport]; and AllowHTTP,
-// if the Server listens on another interface than loopback.
+// if the URL needs it: it is of another interface than loopback, and not of https.
 func (s *Server) Config() lookerauth.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +205,7 @@ func (s *Server) Config() lookerauth.Config {
 		ClientSecret: s.clientSecret,
 		Transport:    s.transport,
 		Clock:        s.clock,
-		AllowHTTP:    !isLoopback(s.server.Listener.Addr()),
+		AllowHTTP:    needsAllowHTTP(s.URL),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 
 	"github.com/lookerauth/lookerauth"
@@ -104,9 +105,10 @@ func (o options) listen() (net.Listener, dialer, error) {
 	return listener, nil, nil
 }
 
-func isLoopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
+// needsAllowHTTP reports whether a Config with this base URL does.
+func needsAllowHTTP(baseURL string) bool {
+	u, err := url.Parse(baseURL)
+	return err == nil && u.Scheme == "http" && !net.ParseIP(u.Hostname()).IsLoopback()
 }
 
 // reachable is the host and port of addr, with the loopback interface's host for any host.

@@ -19,7 +19,8 @@ const (
 	OpAPI       Op = "api"        // every other call, look-ups by credential, too
 )
 
-// check panics if there is no such Op, as a test that counts or fails none would pass.
+// check panics if op is none of the constants: a misspelt one would count nothing, or fail nothing,
+// and the test would pass.
 func (op Op) check() {
 	switch op {
 	case OpLogin, OpLoginUser, OpLogout, OpAPI:

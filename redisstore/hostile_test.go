@@ -215,6 +215,9 @@ func TestEachReplyInAHandshakeIsBounded(t *testing.T) {
 			}
 			server.answer(answers)
 			wantBounded(t, store, "Get", 128<<10)
+			if server.hostile.Swap(0) == 0 {
+				t.Error("there is no such command in the handshake")
+			}
 			server.heal()
 			wantWell(t, store)
 		})

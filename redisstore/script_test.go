@@ -19,6 +19,7 @@ import (
 type scripted struct {
 	addr    string
 	answers atomic.Pointer[map[string]answer] // by command, or with its first argument
+	hostile atomic.Int32                      // how many of those were sent
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -94,7 +95,9 @@ func (s *scripted) serve(conn net.Conn) {
 		if !isHostile && len(command) > 1 {
 			a, isHostile = answers[command[0]+" "+command[1]]
 		}
-		if !isHostile {
+		if isHostile {
+			s.hostile.Add(1)
+		} else {
 			a.bytes = []byte(usual(command))
 		}
 		if !a.send(conn) || isHostile && !a.silent {
