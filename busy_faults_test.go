@@ -328,30 +328,36 @@ func TestAPIKeyThatHangsIsNotLookersFault(t *testing.T) {
 			return context.Cause(ctx)
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			simulate(t, func(t *testing.T, looker *lookertest.Server) {
-				var asked atomic.Int64
-				cache := newCache(t, looker, func(cfg *lookerauth.Config) {
-					cfg.ClientID, cfg.ClientSecret = "", ""
-					cfg.APIKey = func(ctx context.Context) (lookerauth.APIKey, error) {
-						asked.Add(1)
-						return lookerauth.APIKey{}, wait(ctx)
-					}
-				})
-				before := time.Now()
-				_, err := cache.ServiceAccount().Token()
-				if took := time.Since(before); took > 11*time.Second {
-					t.Errorf("it took %v", took)
-				}
-				checkErrorSays(t, err, "no API key: not within 10s")
-				checkError(t, err, context.DeadlineExceeded)
-				if n := cache.Stats().ServiceAccount.Failed.Other; n != 1 || asked.Load() != 1 {
-					t.Errorf("asked %d times, %d failures are Other", asked.Load(), n)
-				}
-				time.Sleep(time.Hour)
-			})
+		t.Run(name, func(t *testing.T) { hangingAPIKey(t, wait) })
+		t.Run(name+", with a Store", func(t *testing.T) {
+			hangingAPIKey(t, wait, withStore(newMemoryStore()))
 		})
 	}
+}
+
+func hangingAPIKey(t *testing.T, wait func(context.Context) error, options ...option) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var asked atomic.Int64
+		cache := newCache(t, looker, append(options, func(cfg *lookerauth.Config) {
+			cfg.ClientID, cfg.ClientSecret = "", ""
+			cfg.APIKey = func(ctx context.Context) (lookerauth.APIKey, error) {
+				asked.Add(1)
+				return lookerauth.APIKey{}, wait(ctx)
+			}
+		})...)
+		before := time.Now()
+		_, err := cache.ServiceAccount().Token()
+		if took := time.Since(before); took > 11*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		checkErrorSays(t, err, "no API key: not within 10s")
+		checkError(t, err, context.DeadlineExceeded)
+		if n := cache.Stats().ServiceAccount.Failed.Other; n != 1 || asked.Load() != 1 {
+			t.Errorf("asked %d times, %d failures are Other", asked.Load(), n)
+		}
+		_ = cache.User("789").Logout(t.Context()) // asks for it, with a Store
+		time.Sleep(time.Hour)
+	})
 }
 
 func TestErrorOfWhoLeavesTheQueueSaysWhatIsAhead(t *testing.T) {

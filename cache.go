@@ -289,8 +289,10 @@ func (c *Cache) LogoutAll(ctx context.Context) error { return c.lifecycle.logOut
 // It blocks until all that is done, which takes a logout's time for every
 // [Config.MaxConcurrentLogins] users: 31 s for 10,000 users, 16 at once and 50 ms for each. It
 // gives up when ctx ends, or if no logout has succeeded for as long as [Config.LoginTimeout]; it
-// then returns an error that says how many tokens may be alive. Give it a context of its own: that
-// of a signal, say, has ended by then, and nobody would be logged out.
+// then returns an error that says for how many identities the logout failed; the token of a login
+// whose AfterLogin hangs is not among them. Give it a context of its own: that of a signal, say,
+// has ended by then, and nobody would be logged out.
+//
 // Afterwards no goroutine of the Cache is left, if the functions and interfaces in the [Config]
 // return when their context ends. To close again, or meanwhile, waits for the first Close, or until
 // its own ctx ends, and returns the same error.

@@ -19,6 +19,7 @@ import (
 // and what is under way waited for. It gives up when ctx ends, or if no logout has succeeded for a
 // LoginTimeout.
 func (l *lifecycle) close(ctx context.Context) error {
+	refuseNil(ctx)
 	if !l.logins.close(closedError()) {
 		select {
 		case <-l.closed: // first, as ctx may have ended as well
@@ -106,6 +107,7 @@ func (l *lifecycle) releaseAll(ctx context.Context, all []*token.Left) int {
 
 // logOutAll logs out every identity that there is something of, be it a login under way.
 func (l *lifecycle) logOutAll(ctx context.Context) error {
+	refuseNil(ctx)
 	done, err := l.logins.hold()
 	if err != nil {
 		return err

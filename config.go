@@ -19,8 +19,9 @@ import (
 // everything else is its default. [New] copies it: later changes have no effect.
 //
 // The functions and interfaces in it are called from several goroutines at once, and never with a
-// lock held. Those that get a context must return when it ends. A panic in them during a login is
-// that login's error; a Clock must not panic.
+// lock held. Those that get a context must return when it ends. None may close the Cache, which
+// waits for them, or log out the identity that it is called for, whose login would be discarded. A
+// panic in them during a login is that login's error; a Clock must not panic.
 //
 // Printed with a verb of package fmt, logged with log/slog, or encoded as JSON or XML, a Config
 // shows no secret, and encoding/gob refuses it. It does with %p and %w, which package fmt answers
@@ -89,9 +90,8 @@ type Config struct {
 
 	// AfterLogin, if set, runs with each new token before anyone gets it: to select a workspace,
 	// say. An error from it fails the login, and the token is logged out, unless it comes from
-	// UserToken. It must not ask the Cache for the same identity, nor log that out, nor, for the
-	// service account, ask for any: that would wait for itself. With a Store it runs in the process
-	// that logs in.
+	// UserToken. It must not ask the Cache for the same identity, nor, for the service account, for
+	// any: that would wait for itself. With a Store it runs in the process that logs in.
 	AfterLogin func(ctx context.Context, login Login) error
 
 	// UserToken, if set, is asked for users' tokens instead of login_user, which Looker (Google

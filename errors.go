@@ -125,6 +125,13 @@ func noIdentity() error { return fmt.Errorf("lookerauth: %w", ErrNoIdentity) }
 // closedError is what every call gets once the Cache is closed.
 func closedError() error { return fmt.Errorf("lookerauth: %w", ErrClosed) }
 
+// refuseNil panics before anything has changed, and where the caller may recover.
+func refuseNil(ctx context.Context) {
+	if ctx == nil {
+		panic("lookerauth: the context is nil: use context.Background()")
+	}
+}
+
 // onOneLine puts spaces in the place of line breaks, of which x/oauth2's errors have some.
 func onOneLine(s string) string { return strings.Join(strings.FieldsFunc(s, isBreak), " ") }
 

@@ -13,7 +13,7 @@ func (l *lifecycle) left(who Identity, o *outcome, cause error) error {
 		return &leftError{queued{l.issuer.op(who), who, place}, cause}
 	}
 	failed := o.failed.Load()
-	if !l.issuer.isReady(who) && !o.turn.Begun() { // it waits for the service account
+	if failed == nil && !l.issuer.isReady(who) { // it waits for the service account, or is to
 		l.logins.mark(ServiceAccount(), func(service *outcome) { failed = service.failed.Load() })
 	}
 	if failed == nil {

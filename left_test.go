@@ -52,6 +52,21 @@ func TestWhoLeavesALoginThatIsTriedAgainIsToldWhy(t *testing.T) {
 	}
 }
 
+// Its token was revoked while login is away: the user's own call was answered 401.
+func TestWhoLeavesIsToldThatTheServiceAccountIsNotLoggedIn(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.ServiceAccount())
+		looker.RevokeAll()
+		looker.FailNext(lookertest.OpLogin, answered(503), answered(503))
+		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+		defer cancel()
+		_, err := cache.User("789").TokenContext(ctx)
+		checkError(t, err, context.DeadlineExceeded)
+		checkErrorSays(t, err, "lookerauth: login: looker answered 503", "being tried again")
+	})
+}
+
 // wantPlain fails the test unless a caller with a second gets his context's own error.
 func wantPlain(t *testing.T, source *lookerauth.TokenSource) {
 	t.Helper()

@@ -3,6 +3,7 @@ package lookerauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -62,13 +63,20 @@ type outcome struct {
 	release func()
 }
 
+// errDiscarded is what a caller gets whose logins are discarded, one after the other.
+var errDiscarded = fmt.Errorf("lookerauth: Logout has discarded %d logins in a row: "+
+	"does a function in the Config log out the identity that it is called for?", maxAgain+1)
+
 // wait returns a new token of this identity, from the one login that there is for it.
 func (l *lifecycle) wait(ctx context.Context, who Identity) (*token.Token, error) {
 	o, err := l.logins.get(ctx, who)
-	if err != nil {
-		return nil, err
+	switch err {
+	case nil:
+		return o.token, nil
+	case errAgain:
+		return nil, errDiscarded
 	}
-	return o.token, nil
+	return nil, err
 }
 
 // refresh replaces the identity's token in the background.
@@ -260,6 +268,7 @@ func (l *lifecycle) ended(ctx context.Context, who Identity, t *token.Token) {
 // logOut takes an identity out, and ends its tokens for everybody. A login under way ends with a
 // token that nobody may have. Tokens whose logout fails are kept for the next one.
 func (l *lifecycle) logOut(ctx context.Context, who Identity) error {
+	refuseNil(ctx)
 	done, err := l.logins.discard(who)
 	if err != nil {
 		return err

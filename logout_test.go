@@ -3,10 +3,14 @@ package lookerauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/lookerauth/lookerauth"
 	"github.com/lookerauth/lookerauth/lookertest"
@@ -137,5 +141,72 @@ func TestStalledLogoutsDoNotHoldUpLogins(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_ = cache.Close(ctx)
+	})
+}
+
+// The login that it discards is its own, each time.
+func TestLogoutByAFunctionOfItsOwnLoginCausesNoStorm(t *testing.T) {
+	var cache *lookerauth.Cache // of the test under way
+	logOutUser := func(ctx context.Context) { _ = cache.User("789").Logout(ctx) }
+	for name, change := range map[string]option{
+		"UserToken": func(cfg *lookerauth.Config) {
+			cfg.UserToken = func(
+				ctx context.Context, _ lookerauth.UserTokenRequest,
+			) (*oauth2.Token, error) {
+				logOutUser(ctx)
+				return &oauth2.Token{AccessToken: "a-token-of-the-user", ExpiresIn: 3600}, nil
+			}
+		},
+		"AfterLogin": withAfterLogin(func(ctx context.Context, login lookerauth.Login) error {
+			if login.UserID != "" {
+				logOutUser(ctx)
+			}
+			return nil
+		}),
+		"APIKey": func(cfg *lookerauth.Config) {
+			key := lookerauth.APIKey{ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret}
+			cfg.APIKey = func(ctx context.Context) (lookerauth.APIKey, error) {
+				_ = cache.ServiceAccount().Logout(ctx)
+				return key, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, looker *lookertest.Server) {
+				cache = newCache(t, looker, change)
+				_, err := cache.User("789").Token()
+				checkErrorSays(t, err, "Logout has discarded 11 logins in a row")
+				logins := looker.Count(lookertest.OpLogin, "")
+				if n := logins + looker.Count(lookertest.OpLoginUser, ""); n > 12 {
+					t.Errorf("%d logins", n)
+				}
+			})
+		})
+	}
+}
+
+// It is a mistake of the caller's, who may recover, and nothing has changed by then.
+func TestNilContextPanicsInItsCaller(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		cache := newCache(t, looker)
+		accessToken(t, cache.User("789"))
+		var none context.Context
+		for name, call := range map[string]func(context.Context) error{
+			"Logout":    cache.User("789").Logout,
+			"LogoutAll": cache.LogoutAll,
+			"Close":     cache.Close,
+		} {
+			func() {
+				defer func() {
+					if text := fmt.Sprint(recover()); !strings.Contains(text, "context is nil") {
+						t.Errorf("%s: %s", name, text)
+					}
+				}()
+				_ = call(none)
+			}()
+		}
+		checkAlive(t, looker, "789", 1)
+		closeCache(t, cache)
+		checkAlive(t, looker, "789", 0)
 	})
 }

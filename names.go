@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"time"
-
-	"github.com/lookerauth/lookerauth/internal/guard"
 )
 
 // names are those of the records in the Store.
@@ -46,18 +44,23 @@ func (n *names) issuer(ctx context.Context, who Identity) (string, error) {
 	return strconv.Quote(key.ClientID), err
 }
 
-// inTime is of, bounded: the user's APIKey may hang.
+// inTime is of, bounded as a try of a login is: the user's APIKey may hang.
 func (n *names) inTime(ctx context.Context, who Identity) (string, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var name string
-	done := guard.Run(func() (err error) {
+	done := n.login.background.Run(func() (err error) {
 		name, err = n.of(ctx, who)
 		return err
 	})
+	limit := n.timeout / tryShare
 	select {
 	case err := <-done:
 		return name, err
-	case <-n.clock.After(n.timeout):
-		return "", tooLate(n.timeout)
+	case <-n.clock.After(limit):
+		late := &unanswered{limit, n.timeout}
+		cancel(late)
+		return "", late
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}

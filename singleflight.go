@@ -49,6 +49,10 @@ type call[V any] struct {
 // errAgain tells those who waited for a call to ask once more: nobody may have its result.
 var errAgain = errors.New("lookerauth: the result was discarded")
 
+// maxAgain is how often in a row a caller asks once more. A job that has its own result discarded
+// would go on for ever.
+const maxAgain = 10
+
 func newGroup[K comparable, V any](s steps[K, V]) *group[K, V] {
 	return &group[K, V]{steps: s, calls: make(map[K]*call[V])}
 }
@@ -56,7 +60,7 @@ func newGroup[K comparable, V any](s steps[K, V]) *group[K, V] {
 // get waits for key's one call, which it starts if there is none. When ctx ends, it returns at once
 // what the steps make of the cause, and leaves the call to others, if there are any.
 func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
-	for {
+	for again := 0; ; again++ {
 		if ctx.Err() != nil {
 			return result, context.Cause(ctx)
 		}
@@ -70,7 +74,7 @@ func (g *group[K, V]) get(ctx context.Context, key K) (result V, err error) {
 			return result, g.abandon(ctx, key, c, first, done)
 		case r := <-done:
 			g.observe(key, c, first, r)
-			if r.Err != errAgain {
+			if r.Err != errAgain || again == maxAgain {
 				return r.Val.(V), r.Err
 			}
 		}

@@ -78,8 +78,10 @@ func (s *TokenSource) Token() (*oauth2.Token, error) {
 // its turn has begun. Another one leaves the queue.
 //
 // The error of a login is a [*CallError]. Others are around [ErrNoIdentity], [ErrInvalidIdentity],
-// [ErrNoServiceAccount] or [ErrClosed]. After a failed login, callers get the same error without a
-// call for 1 to 30 seconds, or for as long as Looker has asked for with a 5xx, up to 5 minutes.
+// [ErrNoServiceAccount] or [ErrClosed], or say that Logout has discarded eleven logins in a row, as
+// a function in the Config seems to call it. After a failed login, callers get the same error
+// without a call for 1 to 30 seconds, or for as long as Looker has asked for with a 5xx, up to 5
+// minutes.
 func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	t, err := s.cache.token(ctx, s.slot)
 	if err != nil {

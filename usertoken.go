@@ -63,13 +63,14 @@ func (e *elsewhere) get(
 	sent := wallTime(e.clock)
 	ask := func(ctx context.Context) (token.Response, error) {
 		answer, err := e.userToken(ctx, req)
-		if err == nil {
-			return e.check(answer, req.Rejected, sent)
-		}
-		if ctx.Err() != nil {
+		r := e.learn(answer, sent)
+		switch {
+		case err == nil:
+			return r, check(answer, r, req.Rejected)
+		case ctx.Err() != nil:
 			err = context.Cause(ctx) // why it was cut short
 		}
-		return token.Response{}, err
+		return r, err
 	}
 	const format = "not done within LoginTimeout, %v: %w" // which is not Looker's doing
 	tooLate := fmt.Errorf(format, e.timeout, context.DeadlineExceeded)
@@ -82,13 +83,11 @@ func (e *elsewhere) get(
 	return token.New(who.key, r), nil
 }
 
-// check trusts nothing, as with an answer of Looker's. The life of a token starts when it was asked
-// for, as nobody knows when it was issued.
-func (e *elsewhere) check(
-	answer *oauth2.Token, rejected string, sent time.Time,
-) (r token.Response, _ error) {
+// learn lets no error show the tokens in an answer, be it one that comes with them. The life of a
+// token starts when it was asked for, as nobody knows when it was issued.
+func (e *elsewhere) learn(answer *oauth2.Token, sent time.Time) (r token.Response) {
 	if answer == nil {
-		return r, errors.New("it has returned neither a token nor an error")
+		return r
 	}
 	r = token.Response{
 		AccessToken: answer.AccessToken,
@@ -99,18 +98,25 @@ func (e *elsewhere) check(
 	e.client.Learn(r)
 	refresh := token.Response{AccessToken: answer.RefreshToken, Sent: sent, Life: looker.MaxLife}
 	e.client.Learn(refresh) // which outlives the token, and may be in the error of the next call
+	return r
+}
+
+// check trusts nothing, as with an answer of Looker's.
+func check(answer *oauth2.Token, r token.Response, rejected string) error {
 	switch {
+	case answer == nil:
+		return errors.New("it has returned neither a token nor an error")
 	case !looker.IsAccessToken(r.AccessToken):
-		return r, errors.New("the AccessToken that it has returned is missing or malformed")
+		return errors.New("the AccessToken that it has returned is missing or malformed")
 	case r.AccessToken == rejected:
-		return r, errors.New("it has returned the token that was rejected: " +
+		return errors.New("it has returned the token that was rejected: " +
 			"get another one if UserTokenRequest.Rejected names it")
 	case answer.Expiry.IsZero() && answer.ExpiresIn == 0:
-		return r, errors.New("the token that it has returned has neither Expiry nor ExpiresIn")
+		return errors.New("the token that it has returned has neither Expiry nor ExpiresIn")
 	case r.Life < looker.MinLife:
-		return r, errors.New("the token that it has returned has less than a second left")
+		return errors.New("the token that it has returned has less than a second left")
 	}
-	return r, nil
+	return nil
 }
 
 // life is how long a token that was asked for at sent lives from then on.

@@ -376,3 +376,23 @@ func TestAPIKeyIsNeededUnlessUserTokenIsSet(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorThatComesWithATokenDoesNotTellIt(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		token := &oauth2.Token{AccessToken: "a-token-of-the-user", RefreshToken: "a-refresh-token"}
+		cache := newCache(t, looker, func(cfg *lookerauth.Config) {
+			cfg.UserToken = func(
+				context.Context, lookerauth.UserTokenRequest,
+			) (*oauth2.Token, error) {
+				return token, fmt.Errorf("no use: %s %s", token.AccessToken, token.RefreshToken)
+			}
+		})
+		_, err := cache.User("789").Token()
+		checkErrorSays(t, err, "no use: ")
+		for _, secret := range []string{token.AccessToken, token.RefreshToken} {
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("%v tells %s", err, secret)
+			}
+		}
+	})
+}

@@ -3,6 +3,7 @@ package lookertest
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -21,6 +22,9 @@ type Fault struct {
 	// Status is the status of the answer. If it is 300 or more and there is no Body, the answer
 	// has one of Looker's errors. 0 stands for 200 if there is a Body, and else for the usual
 	// answer.
+	//
+	// Another one below 200 or above 999 makes FailNext panic, or the call, whose connection then
+	// is closed.
 	//
 	// An answer that is no such error needs a live token, and is a 401 without one. Only logins and
 	// what else needs no token at Looker get it as it is.
@@ -42,6 +46,9 @@ type Fault struct {
 // caller waits, with pauses by the clock. With a fake one see [WithClock].
 func (s *Server) FailNext(op Op, faults ...Fault) {
 	op.check()
+	for _, fault := range faults {
+		fault.check()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextFaults[op] = slices.Clone(faults)
@@ -58,6 +65,13 @@ func (s *Server) FailFunc(f func(Request) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faultFunc = f
+}
+
+// check panics if there is no answer with this status.
+func (f Fault) check() {
+	if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
+		panic(fmt.Sprintf("lookertest: Fault.Status is %d: use 200 to 999, or 0", f.Status))
+	}
 }
 
 // isAnswer reports whether the fault takes the place of the usual answer.

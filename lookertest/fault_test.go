@@ -2,6 +2,7 @@ package lookertest_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -266,6 +267,21 @@ func TestLoginOfAUserThatItsCallerLeftHasNoEffect(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestStatusThatThereIsNotPanics(t *testing.T) {
+	looker := lookertest.New(t)
+	for _, bad := range []int{-1, 1, 199, 1000} {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.Contains(text, "use 200 to 999, or 0") {
+					t.Errorf("%d: %s", bad, text)
+				}
+			}()
+			looker.FailNext(lookertest.OpAPI, status(503), status(bad))
+		}()
+	}
+	looker.FailNext(lookertest.OpAPI, status(200), status(999), status(0))
 }
 
 func TestHeaderOfAFaultIsTheAnswers(t *testing.T) {

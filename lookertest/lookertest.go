@@ -150,7 +150,7 @@ func Start(opts ...Option) (*Server, error) {
 		Handler:  s.routes(o.origins),
 		ErrorLog: log.New(errorLog{s.closed}, "", log.LstdFlags),
 	}
-	s.server = &httptest.Server{Listener: listener, Config: server}
+	s.server = &httptest.Server{Listener: newListener(listener), Config: server}
 	s.serve(o.tls)
 	return s, nil
 }
@@ -187,8 +187,6 @@ func (l errorLog) Write(p []byte) (int, error) {
 // until handlers and functions of the program's have returned. It may be called again.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
-	s.server.Listener.Close()         // from now on nobody comes
-	s.server.CloseClientConnections() // nobody may read the answers
 	s.server.Close()
 }
 

@@ -3,9 +3,9 @@ package lookertest_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,7 +174,7 @@ func TestCloseEndsAllThatIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestCloseEndsACallWhoseAnswerNobodyReads(t *testing.T) {
+func TestCloseEndsCallsWhoseAnswersNobodyReads(t *testing.T) {
 	for name, opts := range map[string][]lookertest.Option{
 		"loopback":       nil,
 		"TLS":            {lookertest.WithTLS()},
@@ -182,19 +182,43 @@ func TestCloseEndsACallWhoseAnswerNobodyReads(t *testing.T) {
 		"TLS, in memory": {lookertest.InMemory(), lookertest.WithTLS()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			looker := start(t, opts...)
-			looker.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = w.Write(make([]byte, 16<<20))
-			})
-			c := caller{t, looker, "/api/4.0"}
-			resp := c.get("/long", c.login())
-			defer resp.Body.Close()
-			looker.Close()
-			if _, err := io.Copy(io.Discard, resp.Body); err == nil {
-				t.Error("the answer came to its end")
+			for range 10 {
+				endsUnreadCalls(t, start(t, opts...))
 			}
 		})
 	}
+}
+
+// endsUnreadCalls closes the Server while calls come.
+func endsUnreadCalls(t *testing.T, looker *lookertest.Server) {
+	t.Helper()
+	var once sync.Once
+	begun := make(chan struct{})
+	looker.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) {
+		once.Do(func() { close(begun) })
+		_, _ = w.Write(make([]byte, 16<<20))
+	})
+	c := caller{t, looker, "/api/4.0"}
+	req, err := http.NewRequest(http.MethodGet, looker.URL+"/api/4.0/long", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", c.login())
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for {
+				resp, err := looker.Client().Do(req.Clone(t.Context()))
+				if err != nil {
+					return
+				}
+				defer resp.Body.Close()
+			}
+		})
+	}
+	<-begun
+	looker.Close()
+	callers.Wait()
 }
 
 func TestConfigIsOfTheNewestVersion(t *testing.T) {

@@ -2,6 +2,7 @@ package lookertest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -9,7 +10,7 @@ import (
 // Handle has h answer the calls of the API that match pattern, as [http.ServeMux] has it:
 // "GET /looks", say, or "/looks/{id}". Its path is below /api/4.0, and below those of the other
 // versions that the [Server] serves. Handle panics as [http.ServeMux.Handle] does: for a pattern
-// that is none, or is in the way of another.
+// that is none, or is in the way of another; and for one that has /api/4.0 in it.
 //
 // h gets only calls with a live token. It goes before all that the Server answers by itself, but
 // for POST /login, POST /login/{user_id} and DELETE /logout. A call with a method that no pattern
@@ -19,9 +20,11 @@ import (
 // /api/4.0, and secrets in its header and its query are masked. [UserOf] says whose it is. h may
 // use the Server, but for [Server.Close], which waits for h.
 func (s *Server) Handle(pattern string, h http.Handler) {
+	http.NewServeMux().Handle(pattern, h) // panics if that is of no use, and says why
 	slash := strings.Index(pattern, "/")
-	if slash < 0 || h == nil {
-		s.handlers.Handle(pattern, h) // panics, and says why
+	if version, _ := cutAPI(pattern[slash:]); version != "" {
+		panic(fmt.Sprintf("lookertest: the path of the pattern %q begins below /api/%s: "+
+			"leave that out", pattern, version))
 	}
 	for _, version := range s.versions {
 		full := pattern[:slash] + "/api/" + version + pattern[slash:]
@@ -31,9 +34,6 @@ func (s *Server) Handle(pattern string, h http.Handler) {
 
 // HandleFunc is [Server.Handle] of a function.
 func (s *Server) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
-	if h == nil {
-		panic("lookertest: nil handler")
-	}
 	s.Handle(pattern, http.HandlerFunc(h))
 }
 

@@ -203,6 +203,9 @@ func TestPatternThatIsNoneOrTakenPanics(t *testing.T) {
 		"empty":       func() { looker.HandleFunc("", says("looks")) },
 		"no handler":  func() { looker.Handle("/folders", nil) },
 		"no function": func() { looker.HandleFunc("/folders", nil) },
+		"nil":         func() { looker.Handle("/folders", http.HandlerFunc(nil)) },
+		"whole path":  func() { looker.HandleFunc("GET /api/4.0/looks", says("looks")) },
+		"old version": func() { looker.HandleFunc("/api/3.1/", says("looks")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -102,6 +102,7 @@ func (s *Server) record(op Op, userID string, r *http.Request) (Request, Fault) 
 	fault, faultFunc := s.keep(request)
 	if faultFunc != nil {
 		fault = faultFunc(request.clone())
+		fault.check()
 	}
 	return request, fault
 }

@@ -144,7 +144,8 @@ func respondUsers(w http.ResponseWriter, r *http.Request, users []User) {
 	limit, offset := number(query, "limit"), number(query, "offset")
 	if !query.Has("limit") && query.Has("per_page") {
 		limit = number(query, "per_page")
-		offset = max(number(query, "page")-1, 0) * limit
+		page := max(number(query, "page")-1, 0)
+		offset = min(page, len(users)) * min(limit, len(users))
 	}
 	users = users[min(offset, len(users)):]
 	if limit > 0 {

@@ -197,16 +197,19 @@ func TestUsersAreListedByTheirIDs(t *testing.T) {
 	simulate(t, func(t *testing.T, c caller) {
 		c.looker.SetUsers(people()...)
 		for query, want := range map[string]string{
-			"":                     "1 9 10 789",
-			"limit=2":              "1 9",
-			"limit=2&offset=2":     "10 789",
-			"offset=3":             "789",
-			"limit=2&offset=4":     "",
-			"per_page=3&page=2":    "789",
-			"page=0&per_page=1":    "1",
-			"limit=-1&offset=none": "1 9 10 789",
-			"ids=10,789,11":        "10 789",
-			"sorts=id&fields=id":   "1 9 10 789",
+			"":                  "1 9 10 789",
+			"limit=2":           "1 9",
+			"limit=2&offset=2":  "10 789",
+			"offset=3":          "789",
+			"limit=2&offset=4":  "",
+			"per_page=3&page=2": "789",
+			"page=0&per_page=1": "1",
+			"page=9223372036854775807&per_page=9223372036854775807": "",
+			"page=9223372036854775807&per_page=2":                   "",
+			"page=2&per_page=9":                                     "",
+			"limit=-1&offset=none":                                  "1 9 10 789",
+			"ids=10,789,11":                                         "10 789",
+			"sorts=id&fields=id":                                    "1 9 10 789",
 		} {
 			if got := c.list("/users?" + query); got != want {
 				t.Errorf("%s: got %s, want %s", query, got, want)

@@ -109,10 +109,14 @@ end
 return ARGV[2]`
 
 // CompareAndSwap implements [lookerauth.Store]. A ttl is rounded up to milliseconds, and to one at
-// least.
+// least. A next of more than 8 KiB is an error.
 func (s *Store) CompareAndSwap(
 	ctx context.Context, name string, old, next []byte, ttl time.Duration,
 ) (now []byte, err error) {
+	if len(next) > maxSize {
+		return nil, fmt.Errorf("redisstore: swap: a value of %d bytes, at most %d are kept",
+			len(next), maxSize)
+	}
 	keys := []string{s.prefix + name}
 	// The call may go on after this has returned. It has copies of the caller's slices.
 	from, to, milliseconds := string(old), string(next), (max(ttl, 1)-1).Milliseconds()+1

@@ -269,6 +269,15 @@ func TestTTLIsRoundedUpToMilliseconds(t *testing.T) {
 }
 
 // What is under a name is none if a Store cannot have written it. A swap replaces it.
+func TestValueThatIsTooLongIsRefused(t *testing.T) {
+	store := newStore(t, redisserver.New(t).Addr)
+	long := []byte(strings.Repeat("x", 8<<10+1))
+	if _, err := store.CompareAndSwap(t.Context(), "name", nil, long, time.Hour); err == nil {
+		t.Error("no error")
+	}
+	wantValue(t, store, "name", "")
+}
+
 func TestForeignValueIsNoneAndIsReplaced(t *testing.T) {
 	client := newClient(t, redisserver.New(t).Addr)
 	store := redisstore.New(client)
