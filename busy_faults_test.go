@@ -278,8 +278,8 @@ func TestLoginThatNobodyWaitsForAnyMoreIsNotTriedAgain(t *testing.T) {
 		checkError(t, err, context.DeadlineExceeded)
 		time.Sleep(time.Minute)
 		checkCalls(t, looker, 1, 1)
-		if failed := cache.Stats().UserLogins.RefreshFailed.Unavailable; failed != 1 {
-			t.Errorf("%d logins failed that nobody waited for", failed)
+		if failed := cache.Stats().UserLogins.Failed.Unavailable; failed != 1 {
+			t.Errorf("%d logins failed for a caller, who has left", failed)
 		}
 		healthy(looker)
 		accessToken(t, cache.User("789"))

@@ -273,7 +273,8 @@ func (c *Cache) Health() Health {
 // LogoutAll is [TokenSource.Logout] of every identity that the Cache holds a token of, has exported
 // one of that may live, or is logging in: for the day on which some may have been stolen. The Cache
 // goes on: whoever is used next is logged in anew. With a Store, call it in each process, as none
-// knows all.
+// knows all; tokens of users who were evicted, or used before a restart, stay there nevertheless,
+// until they expire. So that nobody gets those either, set new StoreKeys in each process.
 //
 // It blocks until Looker has answered all, as many at once as [Config.MaxConcurrentLogins], or ctx
 // ends. The error says for how many identities that failed, and has one of theirs, or it is one

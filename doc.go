@@ -78,7 +78,7 @@
 // Logins fail for a cause: an operation (op, as in [CallError]) and a reason, which is a field of
 // [LoginFailures]: refused, not_found, rate_limited, unavailable or other. A cause is general if it
 // is the service account's, or if two users met it with no granted login in between; not_found
-// never is. "login failed" is at Error if its cause is general and callers got the error, else at
+// never is. "login failed" is at Error if its cause is general and callers waited for it, else at
 // Warn; the first Error comes at once. No other try is made for hold_down. A refresh that a pause
 // puts off has not failed. Logins "work again" once one was granted and the cause was not met for a
 // minute; its count is those that no line told of. status is 0 if nothing answered. A token is

@@ -14,7 +14,7 @@ import (
 
 // ConfigFromEnv reads the variables of the official Looker SDKs:
 //
-//	LOOKERSDK_BASE_URL       BaseURL; required
+//	LOOKERSDK_BASE_URL       BaseURL, without a slash at its end; required
 //	LOOKERSDK_CLIENT_ID      ClientID; required
 //	LOOKERSDK_CLIENT_SECRET  ClientSecret; required
 //	LOOKERSDK_API_VERSION    APIVersion
@@ -23,11 +23,11 @@ import (
 //
 // The SDKs' time-out is that of any request, and often an hour, which no login should take: so it
 // only shortens LoginTimeout. One pair of quotes around a value is not a part of it: Docker's
-// --env-file leaves them there. The error names every variable that is missing or wrong. It makes
-// no call and does not block.
+// --env-file leaves them there. The error names every variable that is missing or cannot be
+// read. [New] looks at the rest. It makes no call and does not block.
 func ConfigFromEnv() (Config, error) {
 	cfg := Config{
-		BaseURL:      env("BASE_URL"),
+		BaseURL:      strings.TrimRight(env("BASE_URL"), "/"),
 		APIVersion:   env("API_VERSION"),
 		ClientID:     env("CLIENT_ID"),
 		ClientSecret: env("CLIENT_SECRET"),
@@ -47,13 +47,14 @@ func ConfigFromEnv() (Config, error) {
 		errs = append(errs, fmt.Errorf(unclear, verify))
 	}
 	if timeout := env("TIMEOUT"); timeout != "" {
-		seconds, err := strconv.ParseUint(timeout, 10, 31)
+		seconds, err := strconv.ParseUint(timeout, 10, 64)
 		if err != nil || seconds == 0 {
 			const whole = "lookerauth: LOOKERSDK_TIMEOUT is %q: " +
 				"use a whole number of seconds, 1 or more"
 			errs = append(errs, fmt.Errorf(whole, timeout))
 		}
-		cfg.LoginTimeout = min(time.Duration(seconds)*time.Second, defaultLoginTimeout)
+		most := uint64(defaultLoginTimeout / time.Second)
+		cfg.LoginTimeout = time.Duration(min(seconds, most)) * time.Second
 	}
 	return cfg, errors.Join(errs...)
 }

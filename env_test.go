@@ -55,11 +55,12 @@ func TestConfigFromEnvNamesEveryBadVariable(t *testing.T) {
 
 func TestQuotesAroundAVariableAreNoPartOfIt(t *testing.T) {
 	for value, want := range map[string]string{
-		`"https://looker.example"`: "https://looker.example",
-		`'https://looker.example'`: "https://looker.example",
-		`"https://looker.example`:  `"https://looker.example`,
-		`""https://a""`:            `"https://a"`, // one pair
-		`"`:                        `"`,
+		`"https://looker.example"`:  "https://looker.example",
+		`'https://looker.example'`:  "https://looker.example",
+		`"https://looker.example`:   `"https://looker.example`,
+		`""https://a""`:             `"https://a"`, // one pair
+		`"`:                         `"`,
+		`"https://looker.example/"`: "https://looker.example", // nor is a slash at the end
 	} {
 		t.Setenv("LOOKERSDK_BASE_URL", value)
 		cfg, _ := lookerauth.ConfigFromEnv()
@@ -72,6 +73,7 @@ func TestQuotesAroundAVariableAreNoPartOfIt(t *testing.T) {
 func TestTimeoutOfTheSDKsOnlyShortensLoginTimeout(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"7": 7 * time.Second, "30": 30 * time.Second, "3600": 30 * time.Second,
+		"18446744073709551615": 30 * time.Second,
 	} {
 		t.Setenv("LOOKERSDK_TIMEOUT", value)
 		cfg, _ := lookerauth.ConfigFromEnv()

@@ -216,6 +216,33 @@ func TestFailureThatHarmsNobodyIsALineInFiveMinutes(t *testing.T) {
 	})
 }
 
+// Each login goes on when those who have begun it have left, and fails for nobody.
+func TestOutageThatOutlastsItsCallersIsAnError(t *testing.T) {
+	simulate(t, func(t *testing.T, looker *lookertest.Server) {
+		var log eventLog
+		cache := newCache(t, looker, withLog(&log))
+		accessToken(t, cache.ServiceAccount())
+		late := answered(503)
+		late.Delay = 8 * time.Second
+		failing(looker, lookertest.OpLoginUser, late)
+		for i := range 20 {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			_, err := cache.User(nthUser(i)).TokenContext(ctx)
+			checkError(t, err, context.DeadlineExceeded)
+			cancel()
+		}
+		time.Sleep(time.Minute)
+		lines := log.lines("login failed")
+		if len(lines) == 0 || slices.Max(levels(lines)) != slog.LevelError {
+			t.Errorf("the lines are %v", lines)
+		}
+		users := cache.Stats().UserLogins
+		if users.Failed.Unavailable != 20 || users.RefreshFailed.Unavailable != 0 {
+			t.Errorf("%+v", users)
+		}
+	})
+}
+
 func TestRefreshThatAPausePutsOffHasNotFailed(t *testing.T) {
 	simulate(t, func(t *testing.T, looker *lookertest.Server) {
 		var log eventLog

@@ -57,12 +57,12 @@ const quietPace = 5 * time.Minute
 type failure struct {
 	failed   *CallError
 	err      error // what callers get, around that
-	waited   bool  // somebody does
+	waited   bool  // somebody does, or has left meanwhile
 	holdDown time.Duration
 }
 
 // line is what a log line tells: the last of n failures. It is serious if logins fail generally and
-// callers got one of these errors.
+// callers waited for one of them.
 type line struct {
 	failure
 	n       int
@@ -84,7 +84,7 @@ type cause struct {
 	met      Identity
 	metSince time.Time
 
-	harmful bool // callers got it, and no line has told of that
+	harmful bool // callers waited for such a login, and no line has told of that
 	alarmed bool // a line was serious
 	lines   *digest.Digest[failure]
 }

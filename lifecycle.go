@@ -48,6 +48,7 @@ type lifecycle struct {
 type outcome struct {
 	turn   *queue.Turn
 	waited atomic.Bool               // somebody waits for it
+	wanted atomic.Bool               // likewise, or has left since
 	failed atomic.Pointer[CallError] // the last try, which failed; nil unless another one follows
 
 	token   *token.Token   // may be set although the login failed: then it has to be ended
@@ -96,6 +97,7 @@ func (l *lifecycle) refuse(who Identity) error {
 func (l *lifecycle) begin(who Identity, waited bool) *outcome {
 	o := &outcome{}
 	o.waited.Store(waited)
+	o.wanted.Store(waited)
 	rank := queue.Unwaited
 	switch {
 	case !who.isUser():
@@ -114,6 +116,7 @@ func (l *lifecycle) begin(who Identity, waited bool) *outcome {
 // raise makes a login a caller's.
 func (l *lifecycle) raise(o *outcome) {
 	o.waited.Store(true)
+	o.wanted.Store(true)
 	o.turn.Raise()
 }
 
@@ -159,7 +162,7 @@ func (l *lifecycle) run(ctx context.Context, who Identity, o *outcome) (*outcome
 	if new.stored {
 		l.events.takenFromStore(o.ctx, who, o.ended)
 	} else {
-		l.events.granted(o.ctx, who, o.waited.Load(), life, o.took, o.ended)
+		l.events.granted(o.ctx, who, o.wanted.Load(), life, o.took, o.ended)
 	}
 	return o, nil
 }
@@ -184,7 +187,7 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 	case o.refused:
 	case errors.Is(err, errPaused): // its own, or the service account's
 		if failed != nil {
-			l.events.loginPaused(o.ctx, failed, err, o.waited.Load(), o.ended)
+			l.events.loginPaused(o.ctx, failed, err, o.wanted.Load(), o.ended)
 		}
 		if !o.waited.Load() { // each request with its aging token would start another login
 			l.heldDown.Postpone(who, err, pausedHoldDown, o.ended)
@@ -192,7 +195,7 @@ func (l *lifecycle) keep(who Identity, o *outcome, err, lost error) (*outcome, e
 	case failed != nil:
 		fixed, least := failed.holdDown()
 		holdDown := l.heldDown.Add(who, err, fixed, least, o.ended)
-		l.events.loginFailed(o.ctx, failed, err, o.waited.Load(), holdDown, o.took, o.ended)
+		l.events.loginFailed(o.ctx, failed, err, o.wanted.Load(), holdDown, o.took, o.ended)
 	}
 	return o, err
 }

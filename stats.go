@@ -54,8 +54,8 @@ type Stats struct {
 }
 
 // LoginStats counts logins. A login is in the background if it was begun to replace an aging token,
-// and no caller waited for it in the end. A user's login that waits for the service account's is a
-// caller of that.
+// and no caller has waited for it, be it one who left. A user's login that waits for the service
+// account's is a caller of that.
 type LoginStats struct {
 	Granted       uint64        // for callers who waited; AfterLogin succeeded, too
 	Refreshed     uint64        // likewise, in the background

@@ -67,6 +67,9 @@ func (cfg Config) validateBaseURL() error {
 	if cfg.BaseURL == "" {
 		return errors.New("is missing: use Looker's address, such as https://demo.looker.com:19999")
 	}
+	if strings.TrimSpace(cfg.BaseURL) != cfg.BaseURL {
+		return errors.New("starts or ends with white space: trim it")
+	}
 	u, err := url.Parse(cfg.BaseURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 		u.Hostname() == "" || u.Opaque != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 )
 
@@ -62,13 +63,13 @@ func (s *Server) hasHandler(r *http.Request) bool {
 // hasHandlerOfAnotherMethod reports whether one is there for the same path: then the call is a
 // mistake.
 func (s *Server) hasHandlerOfAnotherMethod(r *http.Request) bool {
-	other := *r
-	for _, other.Method = range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		if s.hasHandler(&other) {
-			return true
-		}
+	refusal, pattern := s.handlers.Handler(r)
+	if pattern != "" {
+		return false
 	}
-	return false
+	answer := httptest.NewRecorder()
+	refusal.ServeHTTP(answer, r)
+	return answer.Code == http.StatusMethodNotAllowed
 }
 
 // handle has the program's handler answer.

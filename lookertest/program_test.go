@@ -26,6 +26,7 @@ func TestHandlerAnswersWhatItsPatternMatches(t *testing.T) {
 			says(r.PathValue("id")+" "+r.Pattern)(w, r)
 		})
 		c.looker.Handle("GET /folders/", http.HandlerFunc(says("folders")))
+		c.looker.HandleFunc("REPORT /reports", says("reports"))
 		token := c.loginUser("789")
 		for _, version := range []string{"3.0", "3.1", "4.0"} {
 			c.api = "/api/" + version
@@ -43,6 +44,7 @@ func TestHandlerAnswersWhatItsPatternMatches(t *testing.T) {
 			// With another method it is a mistake of the program's. What no pattern matches is
 			// answered as it was.
 			c.want(404, http.MethodPost, "/looks", token)
+			c.want(404, http.MethodGet, "/reports", token)
 			if got := c.want(200, http.MethodPost, "/boards", token); got["path"] != "/boards" {
 				t.Errorf("POST /boards: %v", got)
 			}
