@@ -83,6 +83,20 @@ func TestTimeoutOfTheSDKsOnlyShortensLoginTimeout(t *testing.T) {
 	}
 }
 
+func TestTimeoutThatIsNoneIsAnError(t *testing.T) {
+	t.Setenv("LOOKERSDK_BASE_URL", "https://looker.example")
+	t.Setenv("LOOKERSDK_CLIENT_ID", testID)
+	t.Setenv("LOOKERSDK_CLIENT_SECRET", testSecret)
+	for value, works := range map[string]bool{
+		"1": true, "3600": true, "0": false, "-1": false, "1.5": false, "1s": false,
+	} {
+		t.Setenv("LOOKERSDK_TIMEOUT", value)
+		if _, err := lookerauth.ConfigFromEnv(); (err == nil) != works {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
 func TestTransportThatVerifiesNothingIsTheDefaultOneOtherwise(t *testing.T) {
 	t.Setenv("LOOKERSDK_VERIFY_SSL", "false")
 	want := http.DefaultTransport.(*http.Transport)

@@ -182,8 +182,9 @@ func (s *TokenSource) Invalidate(rejected *oauth2.Token) {
 }
 
 // Logout removes the identity's token and logs it out at Looker. The result of a login under way is
-// discarded: its token is logged out, too, and those who wait for it wait for another. A login that
-// has not had its turn keeps that, as its token will be a new one. The identity may be used again
+// discarded: its token is logged out, too, and those who wait for it wait for another; with a Store
+// they may find the discarded one there, for the moment until it is logged out. A login that has
+// not had its turn keeps that, as its token will be a new one. The identity may be used again
 // afterwards, which logs it in anew.
 //
 // It blocks until Looker has answered or ctx ends. An error is one around [ErrNoIdentity],

@@ -62,13 +62,15 @@ func (cfg Config) validate() error {
 	return errors.Join(errs...)
 }
 
+var errWhiteSpace = errors.New("starts or ends with white space: trim it")
+
 // validateBaseURL never quotes the URL where it could hold a password.
 func (cfg Config) validateBaseURL() error {
 	if cfg.BaseURL == "" {
 		return errors.New("is missing: use Looker's address, such as https://demo.looker.com:19999")
 	}
 	if strings.TrimSpace(cfg.BaseURL) != cfg.BaseURL {
-		return errors.New("starts or ends with white space: trim it")
+		return errWhiteSpace
 	}
 	u, err := url.Parse(cfg.BaseURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
@@ -139,7 +141,7 @@ func validateKeyPart(s string) error {
 			"create an API key in Looker under Admin, Users, Edit, API keys")
 	}
 	if strings.TrimSpace(s) != s {
-		return errors.New("starts or ends with white space: trim it")
+		return errWhiteSpace
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func Start(opts ...Option) (*Server, error) {
 	}
 	server := &http.Server{
 		Handler:  s.routes(o.origins),
-		ErrorLog: log.New(errorLog{s.closed}, "", log.LstdFlags),
+		ErrorLog: log.New(errorLog{s.closed}, "", 0),
 	}
 	s.server = &httptest.Server{Listener: newListener(listener), Config: server}
 	s.serve(o.tls)
@@ -177,10 +177,10 @@ type errorLog struct{ closed <-chan struct{} }
 func (l errorLog) Write(p []byte) (int, error) {
 	select {
 	case <-l.closed:
-		return len(p), nil
 	default:
-		return log.Writer().Write(p)
+		log.Print(string(p))
 	}
+	return len(p), nil
 }
 
 // Close ends the Server, its delays and its connections, even in the middle of an answer. It blocks

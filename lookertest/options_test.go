@@ -205,6 +205,7 @@ func endsUnreadCalls(t *testing.T, looker *lookertest.Server) {
 	}
 	req.Header.Set("Authorization", c.login())
 	var callers sync.WaitGroup
+	closed := make(chan struct{})
 	for range 8 {
 		callers.Go(func() {
 			for {
@@ -212,12 +213,16 @@ func endsUnreadCalls(t *testing.T, looker *lookertest.Server) {
 				if err != nil {
 					return
 				}
-				defer resp.Body.Close()
+				defer func() {
+					<-closed // so that not even that ends the call
+					resp.Body.Close()
+				}()
 			}
 		})
 	}
 	<-begun
 	looker.Close()
+	close(closed)
 	callers.Wait()
 }
 
